@@ -1,0 +1,329 @@
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  bigserial,
+  boolean,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  numeric,
+  pgSchema,
+  primaryKey,
+  smallint,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from 'drizzle-orm/pg-core';
+
+/** Syncline's own tables. A user's target tables are hers and live wherever she put them. */
+export const syncSchema = pgSchema('sync');
+
+const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
+const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 6 });
+const now = sql`clock_timestamp()`;
+
+/** Deliveries as they came: verified, stored, then answered. States: see `model/inbox.ts`. */
+export const inboxDeliveries = syncSchema.table(
+  'inbox_deliveries',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    integration: text('integration').notNull(),
+    /** The provider's delivery id, joined with the body's hash where the signature does not cover it. */
+    dedupeKey: text('dedupe_key'),
+    deliveryId: text('delivery_id'),
+    /** Null until known: where the type is in the body, the worker reads it. */
+    eventType: text('event_type'),
+    correlationId: text('correlation_id').notNull(),
+    /** The exact bytes as signed. Bytes, not jsonb: a sender may legally sign what jsonb refuses. */
+    body: bytea('body'),
+    state: text('state').notNull().default('received'),
+    attempt: smallint('attempt').notNull().default(0),
+    receivedAt: instant('received_at').notNull().default(now),
+    nextAttemptAt: instant('next_attempt_at').notNull().default(now),
+    finishedAt: instant('finished_at'),
+    outcome: text('outcome'),
+  },
+  (table) => [
+    uniqueIndex('inbox_deliveries_dedupe').on(table.integration, table.dedupeKey).where(sql`dedupe_key IS NOT NULL`),
+    index('inbox_deliveries_due').on(table.nextAttemptAt, table.id).where(sql`state = 'received'`),
+    index('inbox_deliveries_received_at').on(table.receivedAt),
+    check('inbox_deliveries_state', sql`state IN ('received','applied','skipped','dead')`),
+    check('inbox_deliveries_finished', sql`(state = 'received') = (finished_at IS NULL)`),
+  ],
+);
+
+/** Durable work items: "read this record again". At most one ready hint a record; a leased one may stand beside it. */
+export const hints = syncSchema.table(
+  'hints',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    externalId: text('external_id').notNull(),
+    reason: text('reason').notNull(),
+    /** What satisfies it: a read that is not older than this … */
+    needLo: instant('need_lo').notNull(),
+    /** … or one that shows at least this version. */
+    minVersion: numeric('min_version'),
+    state: text('state').notNull().default('ready'),
+    attempt: integer('attempt').notNull().default(0),
+    runAt: instant('run_at').notNull().default(now),
+    leaseToken: uuid('lease_token'),
+    leaseExpiresAt: instant('lease_expires_at'),
+    createdAt: instant('created_at').notNull().default(now),
+    lastErrorCode: text('last_error_code'),
+    correlationId: text('correlation_id'),
+    /** The full run whose sweep asked, if one did. */
+    runId: uuid('run_id'),
+  },
+  (table) => [
+    uniqueIndex('hints_ready').on(table.integration, table.entity, table.externalId).where(sql`state = 'ready'`),
+    index('hints_due').on(table.runAt).where(sql`state = 'ready'`),
+    index('hints_leased').on(table.leaseExpiresAt).where(sql`state = 'leased'`),
+    index('hints_record').on(table.integration, table.entity, table.externalId),
+    check('hints_state', sql`state IN ('ready','leased')`),
+    check('hints_lease', sql`(state = 'leased') = (lease_token IS NOT NULL AND lease_expires_at IS NOT NULL)`),
+  ],
+);
+
+/** One row per record ever seen, tombstones included. */
+export const recordStates = syncSchema.table(
+  'record_states',
+  {
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    externalId: text('external_id').notNull(),
+    /** Value of the target's key column, as text. */
+    targetKey: text('target_key'),
+    status: text('status').notNull(),
+    base: jsonb('base'),
+    baseHash: bytea('base_hash'),
+    version: numeric('version'),
+    etag: text('etag'),
+    lo: instant('lo').notNull().default(sql`'-infinity'`),
+    hi: instant('hi').notNull().default(sql`'-infinity'`),
+    tombVersion: numeric('tomb_version'),
+    isTombSoft: boolean('is_tomb_soft').notNull().default(false),
+    isTombUnversioned: boolean('is_tomb_unversioned').notNull().default(false),
+    aliveAt: instant('alive_at').notNull().default(sql`'-infinity'`),
+    absentRuns: smallint('absent_runs').notNull().default(0),
+    appliedSeq: bigint('applied_seq', { mode: 'number' }).notNull().default(0),
+    regressSeenAt: instant('regress_seen_at'),
+    updatedAt: instant('updated_at').notNull().default(now),
+  },
+  (table) => [
+    primaryKey({ name: 'record_states_pkey', columns: [table.integration, table.entity, table.externalId] }),
+    index('record_states_tombstones').on(table.updatedAt).where(sql`status = 'tombstone'`),
+    check('record_states_status', sql`status IN ('none','live','tombstone')`),
+  ],
+);
+
+/** Why a record looks as it does: effective changes and refusals worth telling, bounded per record. */
+export const recordHistory = syncSchema.table(
+  'record_history',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    externalId: text('external_id').notNull(),
+    at: instant('at').notNull().default(now),
+    channel: text('channel').notNull(),
+    originKind: text('origin_kind').notNull(),
+    originId: text('origin_id').notNull(),
+    decision: text('decision').notNull(),
+    reason: text('reason'),
+    version: numeric('version'),
+    hash: bytea('hash'),
+    appliedSeq: bigint('applied_seq', { mode: 'number' }),
+    correlationId: text('correlation_id'),
+  },
+  (table) => [
+    index('record_history_record').on(table.integration, table.entity, table.externalId, table.id),
+    check(
+      'record_history_decision',
+      sql`decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression')`,
+    ),
+  ],
+);
+
+/** Inputs beyond retry. Kept until replayed, superseded by a newer success, or discarded. */
+export const deadLetters = syncSchema.table(
+  'dead_letters',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    integration: text('integration').notNull(),
+    entity: text('entity'),
+    externalId: text('external_id'),
+    channel: text('channel').notNull(),
+    /** The delivery that carried it, when one did. */
+    inboxId: bigint('inbox_id', { mode: 'number' }),
+    /** The source's record as received, so that a mended mapping can be applied to it. */
+    record: bytea('record'),
+    isPartial: boolean('is_partial').notNull().default(false),
+    isDelete: boolean('is_delete').notNull().default(false),
+    lo: instant('lo').notNull().default(sql`'-infinity'`),
+    hi: instant('hi').notNull(),
+    version: numeric('version'),
+    errorCode: text('error_code').notNull(),
+    fieldPath: text('field_path'),
+    message: text('message').notNull(),
+    attempt: integer('attempt').notNull().default(1),
+    firstAt: instant('first_at').notNull().default(now),
+    lastAt: instant('last_at').notNull().default(now),
+    state: text('state').notNull().default('open'),
+    correlationId: text('correlation_id'),
+  },
+  (table) => [
+    uniqueIndex('dead_letters_record')
+      .on(table.integration, table.entity, table.externalId, table.channel)
+      .where(sql`state = 'open' AND external_id IS NOT NULL`),
+    uniqueIndex('dead_letters_delivery')
+      .on(table.inboxId)
+      .where(sql`state = 'open' AND inbox_id IS NOT NULL AND external_id IS NULL`),
+    index('dead_letters_state').on(table.state, table.integration, table.id),
+    check('dead_letters_state_known', sql`state IN ('open','replayed','superseded','discarded')`),
+  ],
+);
+
+/** Correctness-critical progress of one stream: where incremental reading stands, and whether a full run is owed. */
+export const streams = syncSchema.table(
+  'streams',
+  {
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    /** Settled cursor: every change at or below it has been seen. In the version's unit. */
+    cursor: numeric('cursor'),
+    /** Greatest key seen by a page, with when that page was requested: `[[instantMicros, "key"], …]`. */
+    marks: jsonb('marks').$type<[number, string][]>().notNull().default([]),
+    needsFullAt: instant('needs_full_at').default(now),
+    lastFullStartedAt: instant('last_full_started_at'),
+    mappingFingerprint: text('mapping_fingerprint'),
+    /** Set while the stream must not run: why, in words. */
+    pausedReason: text('paused_reason'),
+    nextRetryAt: instant('next_retry_at'),
+  },
+  (table) => [primaryKey({ name: 'streams_pkey', columns: [table.integration, table.entity] })],
+);
+
+/** One pass of the reconciler over one stream. States: see `model/run.ts`. */
+export const syncRuns = syncSchema.table(
+  'sync_runs',
+  {
+    id: uuid('id').primaryKey(),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    mode: text('mode').notNull(),
+    trigger: text('trigger').notNull(),
+    isDryRun: boolean('is_dry_run').notNull().default(false),
+    /** First load of the stream: what it inserts is not drift. */
+    isBackfill: boolean('is_backfill').notNull().default(false),
+    sinceAt: instant('since_at'),
+    onlyIds: jsonb('only_ids').$type<string[]>(),
+    state: text('state').notNull().default('queued'),
+    leaseToken: uuid('lease_token'),
+    leaseExpiresAt: instant('lease_expires_at'),
+    isCancelRequested: boolean('is_cancel_requested').notNull().default(false),
+    createdAt: instant('created_at').notNull().default(now),
+    /** Low watermark: committed before the first request. Null until the run begins. */
+    startedAt: instant('started_at'),
+    finishedAt: instant('finished_at'),
+    startCursor: numeric('start_cursor'),
+    pageCursor: text('page_cursor'),
+    isListed: boolean('is_listed').notNull().default(false),
+    isIdsComplete: boolean('is_ids_complete').notNull().default(true),
+    maxKey: numeric('max_key'),
+    pages: integer('pages').notNull().default(0),
+    seen: integer('seen').notNull().default(0),
+    inserted: integer('inserted').notNull().default(0),
+    updated: integer('updated').notNull().default(0),
+    deleted: integer('deleted').notNull().default(0),
+    repaired: integer('repaired').notNull().default(0),
+    unchanged: integer('unchanged').notNull().default(0),
+    stale: integer('stale').notNull().default(0),
+    verify: integer('verify').notNull().default(0),
+    deferred: integer('deferred').notNull().default(0),
+    failed: integer('failed').notNull().default(0),
+    ignored: integer('ignored').notNull().default(0),
+    candidates: integer('candidates'),
+    liveBefore: integer('live_before'),
+    approvedBy: text('approved_by'),
+    errorCode: text('error_code'),
+    error: text('error'),
+  },
+  (table) => [
+    uniqueIndex('sync_runs_active')
+      .on(table.integration, table.entity)
+      .where(sql`state IN ('queued','running') AND NOT is_dry_run`),
+    index('sync_runs_claimable').on(table.createdAt).where(sql`state IN ('queued','running')`),
+    index('sync_runs_stream').on(table.integration, table.entity, table.createdAt),
+    check('sync_runs_mode', sql`mode IN ('incremental','full','ids')`),
+    check('sync_runs_state', sql`state IN ('queued','running','braked','succeeded','partial','failed','cancelled')`),
+    check('sync_runs_finished', sql`(state IN ('queued','running')) = (finished_at IS NULL)`),
+    check('sync_runs_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`),
+  ],
+);
+
+/**
+ * Which ids a full run saw, a row a page, dropped after its sweep. Unlogged (see the migration): it costs no log, and a
+ * database crash empties it, which the run notices because `sync_runs.pages` then differs.
+ */
+export const runPages = syncSchema.table(
+  'run_pages',
+  {
+    runId: uuid('run_id').notNull(),
+    page: integer('page').notNull(),
+    ids: text('ids').array().notNull(),
+  },
+  (table) => [primaryKey({ name: 'run_pages_pkey', columns: [table.runId, table.page] })],
+);
+
+/** Records that a braked sweep would delete, waiting for approval. */
+export const sweepCandidates = syncSchema.table(
+  'sweep_candidates',
+  {
+    runId: uuid('run_id').notNull(),
+    externalId: text('external_id').notNull(),
+  },
+  (table) => [primaryKey({ name: 'sweep_candidates_pkey', columns: [table.runId, table.externalId] })],
+);
+
+/** For people: one row a stream, readable with plain SQL. Rebuilt by the flows; nothing decides by it. */
+export const syncStatus = syncSchema.table(
+  'sync_status',
+  {
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    lastSyncAt: instant('last_sync_at'),
+    lastStatus: text('last_status'),
+    lastMode: text('last_mode'),
+    recordsSynced: bigint('records_synced', { mode: 'number' }).notNull().default(0),
+    recordsFailed: bigint('records_failed', { mode: 'number' }).notNull().default(0),
+    lastCursor: text('last_cursor'),
+    lastError: text('last_error'),
+    durationMs: integer('duration_ms'),
+    /** Everything that happened at the source before this moment is known to be applied. */
+    freshAsOf: instant('fresh_as_of'),
+    lastHookAt: instant('last_hook_at'),
+    hookApplied: bigint('hook_applied', { mode: 'number' }).notNull().default(0),
+    driftMissing: bigint('drift_missing', { mode: 'number' }).notNull().default(0),
+    driftStale: bigint('drift_stale', { mode: 'number' }).notNull().default(0),
+    driftDeleted: bigint('drift_deleted', { mode: 'number' }).notNull().default(0),
+    driftRepaired: bigint('drift_repaired', { mode: 'number' }).notNull().default(0),
+    updatedAt: instant('updated_at').notNull().default(now),
+  },
+  (table) => [
+    primaryKey({ name: 'sync_status_pkey', columns: [table.integration, table.entity] }),
+    check('sync_status_last_status', sql`last_status IN ('success','partial','failed')`),
+  ],
+);
+
+/** Exclusive claims among replicas that end by themselves; `fence` grows with every change of holder. */
+export const leases = syncSchema.table('leases', {
+  name: text('name').primaryKey(),
+  holder: text('holder'),
+  fence: bigint('fence', { mode: 'number' }).notNull().default(0),
+  expiresAt: instant('expires_at').notNull().default(sql`'-infinity'`),
+});
