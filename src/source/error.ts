@@ -1,0 +1,70 @@
+/**
+ * What can go wrong between us and a source. The list is closed; callers branch on the code.
+ *
+ * | code | means | what helps |
+ * | --- | --- | --- |
+ * | `timeout`, `network`, `server_error` | no usable answer, after the retries | try later |
+ * | `rate_limited` | the source asks us to wait `retryAfterMs` | try then |
+ * | `unauthorized` | the credentials are refused (401) | new credentials; no record's fault |
+ * | `forbidden` | the credentials do not allow this (403) | more rights |
+ * | `not_found` | a list that does not exist (404) | the path in the definition |
+ * | `gone` | 410 to a listing from its start, perhaps because of what its query carries (a sync token) | a full listing |
+ * | `cursor_expired` | 410 to a page cursor, or a cursor that is not of this pagination | the listing from its start |
+ * | `bad_request` | any other 4xx | the definition |
+ * | `invalid_response` | an answer that is not what the definition says | the definition, or the source's side |
+ * | `too_large` | an answer over `maxResponseBytes` | a smaller page, a larger limit |
+ * | `foreign_link` | a next link or redirect that leaves the source's origin; it was not followed | the base URL |
+ * | `page_loop` | a listing that comes back to a page it has given, or does not end | the source's side |
+ * | `bad_id` | an id that cannot stand in a path | nothing: this record cannot be read by id |
+ * | `aborted` | the caller's signal, or the client was closed | nothing |
+ */
+export type SourceErrorCode =
+  | 'timeout'
+  | 'network'
+  | 'server_error'
+  | 'rate_limited'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'not_found'
+  | 'gone'
+  | 'cursor_expired'
+  | 'bad_request'
+  | 'invalid_response'
+  | 'too_large'
+  | 'foreign_link'
+  | 'page_loop'
+  | 'bad_id'
+  | 'aborted';
+
+const RETRYABLE: ReadonlySet<SourceErrorCode> = new Set(['timeout', 'network', 'server_error', 'rate_limited']);
+
+type SourceErrorOptions = {
+  readonly status?: number | undefined;
+  readonly retryAfterMs?: number | null | undefined;
+  readonly cause?: unknown;
+};
+
+/**
+ * The one error that leaves `source/`. Its message names the method, the path as the definition writes it and what
+ * went wrong; never a query value, an id, a credential or a part of an answer.
+ */
+export class SourceError extends Error {
+  override readonly name = 'SourceError';
+  readonly code: SourceErrorCode;
+  /** HTTP status, when there was an answer. */
+  readonly status: number | null;
+  /** How long the source asks us to wait, in ms; null when it did not say. */
+  readonly retryAfterMs: number | null;
+
+  constructor(code: SourceErrorCode, message: string, options: SourceErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.status = options.status ?? null;
+    this.retryAfterMs = options.retryAfterMs ?? null;
+  }
+
+  /** The same request may succeed later, without anybody changing anything. */
+  get isRetryable(): boolean {
+    return RETRYABLE.has(this.code);
+  }
+}

@@ -1,0 +1,31 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import LinkHeader from 'http-link-header';
+import { z } from 'zod';
+import { SourceError } from '../error.ts';
+import type { Paginator } from './paginator.ts';
+
+export const linkHeaderSchema = z.strictObject({ kind: z.literal('link_header'), rel: z.string().min(1).optional() });
+export type LinkHeaderDefinition = { readonly kind: 'link_header'; readonly rel?: string };
+
+/** The next page's URL is in the `Link` header (RFC 8288), under `rel`, normally `next`. GitHub pages like this. */
+export const linkHeader = (options: { readonly rel?: string } = {}): LinkHeaderDefinition => ({
+  kind: 'link_header',
+  ...options,
+});
+
+export const createLinkHeader = (rel: string): Paginator => ({
+  target: (cursor) => (cursor === null ? { kind: 'query', query: {} } : { kind: 'link', link: cursor }),
+  next: ({ endpoint, headers }) => readLink(headers, rel, endpoint),
+});
+
+function readLink(headers: IncomingHttpHeaders, rel: string, endpoint: string): string | null {
+  const header: string | string[] | undefined = headers.link;
+  const text = Array.isArray(header) ? header.join(', ') : header;
+  if (text === undefined || text.trim() === '') return null;
+  try {
+    return LinkHeader.parse(text).rel(rel)[0]?.uri ?? null;
+  } catch {
+    // Ending the list here would look like a complete one, and what comes after would count as deleted.
+    throw new SourceError('invalid_response', `${endpoint}: the Link header cannot be read`);
+  }
+}

@@ -1,0 +1,28 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** Which page to ask for: parameters added to the list's own query, or a whole URL that stands for itself. */
+export type PageTarget =
+  | { readonly kind: 'query'; readonly query: Readonly<Record<string, string>> }
+  | { readonly kind: 'link'; readonly link: string };
+
+/** One answered page, as a paginator sees it. */
+export type PageAnswer = {
+  /** Method and path template, for messages. */
+  readonly endpoint: string;
+  /** Where the answer came from, after redirects; relative links resolve against it. */
+  readonly url: URL;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: unknown;
+  readonly items: readonly unknown[];
+};
+
+/**
+ * One way to page. It holds no state: a cursor is all that is needed to ask for a page, so that a run can resume from
+ * a stored one. Cursors are texts of ours; what they hold is the paginator's business.
+ */
+export type Paginator = {
+  /** Where to ask for the page at `cursor`, or for the first one. Throws `cursor_expired` on a cursor it never made. */
+  target(cursor: string | null): PageTarget;
+  /** Cursor of the page after this one; null at the end. Throws `invalid_response` or `foreign_link`. */
+  next(answer: PageAnswer): string | null;
+};
