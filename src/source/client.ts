@@ -1,6 +1,18 @@
+import { Pool } from 'undici';
+import { kindOf } from '../lib/kind.ts';
 import type { Log } from '../lib/log.ts';
+import { readPath } from '../lib/path.ts';
 import type { Instant } from '../model/instant.ts';
+import { createCall } from './call.ts';
 import type { GetDefinition, ListDefinition } from './definition.ts';
+import { SourceError } from './error.ts';
+import { createExchange } from './exchange.ts';
+import { createHold } from './hold.ts';
+import { listPages } from './list-pages.ts';
+import { mustParsePath } from './path-schema.ts';
+import type { ResolvedSource } from './resolve.ts';
+import { createSlots } from './slots.ts';
+import { createUrls } from './urls.ts';
 
 export type SourceDeps = {
   /** The database's clock: page and read times order observations. */
@@ -57,3 +69,61 @@ export type SourceClient = {
   /** Ends all connections. What is still under way fails with `aborted`; end it by its signal first. */
   close(): Promise<void>;
 };
+
+const MAX_CONNECT_MS = 10_000;
+/** Short, since servers drop idle connections without a word, and a request sent on a dropped one costs an attempt. */
+const KEEP_ALIVE_MS = 10_000;
+
+/** A client for one source. It shares connections, slots and rate limits among all callers; it knows no entity. */
+export function createSourceClient(source: ResolvedSource, deps: SourceDeps): SourceClient {
+  const { timeoutMs, maxResponseBytes, concurrency } = source;
+  // A Pool, not an Agent: it is bound to one origin, so that no mistake of ours can send credentials to another.
+  const dispatcher = new Pool(source.baseUrl().origin, {
+    connections: concurrency,
+    pipelining: 1,
+    connect: { timeout: Math.min(timeoutMs, MAX_CONNECT_MS) },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxResponseSize: maxResponseBytes,
+  });
+  const { nowMs } = deps;
+  const headers = { accept: 'application/json', 'user-agent': 'syncline', ...lowerCaseKeys(source.headers()) };
+  const call = createCall({
+    ...deps,
+    sourceName: source.name,
+    exchange: createExchange({ dispatcher, auth: source.auth, headers, timeoutMs, maxResponseBytes, nowMs }),
+    slots: createSlots(concurrency),
+    hold: createHold(nowMs),
+    maxAttempts: source.maxAttempts,
+  });
+  const urls = createUrls(source);
+
+  return {
+    listPages: (list, options) => listPages({ call, urls, auth: source.auth }, list, options),
+    async getRecord(get, id, { signal }) {
+      const endpoint = `GET ${get.path}`;
+      const url = urls.forRecord(get, id);
+      const reply = await call(endpoint, url, signal);
+      const { startedAt, endedAt } = reply;
+      if (reply.kind === 'absent') return { kind: 'absent', startedAt, endedAt };
+      const { headers, body } = reply.answer;
+      const record = readRecord(endpoint, get.record ?? '', body);
+      return { kind: 'found', record, etag: headers.etag ?? null, startedAt, endedAt };
+    },
+    close: () => dispatcher.destroy(),
+  };
+}
+
+/** `null` is not absence: only 404 and 410 are. */
+function readRecord(endpoint: string, path: string, body: unknown): unknown {
+  const found = readPath(body, mustParsePath(path));
+  const record = found.found ? found.value : undefined;
+  if (kindOf(record) === 'object') return record;
+  const place = path === '' ? 'the answer' : `\`${path}\``;
+  throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an object, got ${kindOf(record)}`);
+}
+
+/** So that what the definition names replaces a default, whatever its case. */
+const lowerCaseKeys = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

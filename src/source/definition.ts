@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Duration, parseDurationMs } from '../lib/duration.ts';
 import type { Setting } from '../lib/setting.ts';
 import { type AuthDefinition, authSchema } from './auth/auth.ts';
-import { HEADER_NAME } from './header.ts';
+import { HEADER_NAME_SYNTAX, isSettableHeader } from './header.ts';
 import { type PaginationDefinition, paginationSchema } from './pagination/pagination.ts';
 import { pathSchema } from './path-schema.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
@@ -71,7 +71,7 @@ const timeoutSchema = z.custom<Duration>(
 export const sourceSchema = z.strictObject({
   baseUrl: settingSchema,
   auth: authSchema.optional(),
-  headers: z.record(z.string().regex(HEADER_NAME, 'expected the name of a header'), settingSchema).optional(),
+  headers: z.record(z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`), settingSchema).optional(),
   params: z.record(z.string(), settingSchema).optional(),
   timeout: timeoutSchema.optional(),
   maxAttempts: z.int().min(1).max(MAX_MAX_ATTEMPTS).optional(),

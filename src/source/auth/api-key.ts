@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { Setting } from '../../lib/setting.ts';
-import { HEADER_NAME } from '../header.ts';
+import { HEADER_NAME_SYNTAX, isSettableHeader } from '../header.ts';
 import { settingSchema } from '../setting-schema.ts';
 import type { Authenticator } from './authenticator.ts';
 
 export const apiKeySchema = z
   .strictObject({
     kind: z.literal('api_key'),
-    header: z.string().regex(HEADER_NAME, 'expected the name of a header').optional(),
+    header: z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`).optional(),
     query: z.string().min(1).optional(),
     value: settingSchema,
     prefix: z.string().optional(),

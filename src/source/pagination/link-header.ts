@@ -15,7 +15,10 @@ export const linkHeader = (options: { readonly rel?: string } = {}): LinkHeaderD
 
 export const createLinkHeader = (rel: string): Paginator => ({
   target: (cursor) => (cursor === null ? { kind: 'query', query: {} } : { kind: 'link', link: cursor }),
-  next: ({ endpoint, headers }) => readLink(headers, rel, endpoint),
+  next: ({ endpoint, headers, cursorFromLink }) => {
+    const link = readLink(headers, rel, endpoint);
+    return link === null ? null : cursorFromLink(link);
+  },
 });
 
 function readLink(headers: IncomingHttpHeaders, rel: string, endpoint: string): string | null {

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Which page to ask for: parameters added to the list's own query, or a whole URL that stands for itself. */
+/** Which page to ask for: parameters added to the list's own query, or what `cursorFromLink` made of a link. */
 export type PageTarget =
   | { readonly kind: 'query'; readonly query: Readonly<Record<string, string>> }
   | { readonly kind: 'link'; readonly link: string };
@@ -9,11 +9,14 @@ export type PageTarget =
 export type PageAnswer = {
   /** Method and path template, for messages. */
   readonly endpoint: string;
-  /** Where the answer came from, after redirects; relative links resolve against it. */
-  readonly url: URL;
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
   readonly items: readonly unknown[];
+  /**
+   * Makes a cursor out of a link in this answer: resolved against where the answer came from, without credentials,
+   * bound to the source. Throws `foreign_link` when it leaves the source's origin, `invalid_response` when it is no URL.
+   */
+  readonly cursorFromLink: (link: string) => string;
 };
 
 /**

@@ -1,0 +1,84 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip } from 'node:zlib';
+import type { Dispatcher } from 'undici';
+import { SourceError } from './error.ts';
+
+/** What `readJson` can unpack. Nothing else is asked for, and nothing else is taken. */
+export const ACCEPT_ENCODING = 'gzip, br';
+
+const UNPACK = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), br: promisify(brotliDecompress) };
+
+type Body = Dispatcher.ResponseData['body'];
+
+/**
+ * Reads an answer as JSON. The connection stops a longer body than `maxBytes` by itself; what it unpacks to is held to
+ * the same limit. No error shows or carries a part of the body: what the JSON parser says would quote it.
+ * Throws `too_large`, `invalid_response`, and `network` where the body was cut off.
+ */
+export async function readJson(
+  endpoint: string,
+  body: Body,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  maxBytes: number,
+): Promise<unknown> {
+  const bytes = await unpack(endpoint, await body.bytes(), headers['content-encoding'], maxBytes);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new SourceError('invalid_response', `${endpoint}: expected JSON, got bytes that are not UTF-8`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    if (isCutOff(text)) throw new SourceError('network', `${endpoint}: the JSON of the answer is cut off`);
+    throw new SourceError('invalid_response', `${endpoint}: expected JSON, got ${describe(text)}`);
+  }
+}
+
+async function unpack(
+  endpoint: string,
+  bytes: Uint8Array,
+  encoding: string | string[] | undefined,
+  maxBytes: number,
+): Promise<Uint8Array> {
+  const name = (Array.isArray(encoding) ? encoding.join(', ') : (encoding ?? '')).trim().toLowerCase();
+  if (name === '' || name === 'identity') return bytes;
+  if (!isUnpackable(name)) {
+    throw new SourceError(
+      'invalid_response',
+      `${endpoint}: expected one of ${ACCEPT_ENCODING}, got another content encoding`,
+    );
+  }
+  try {
+    return await UNPACK[name](bytes, { maxOutputLength: maxBytes });
+  } catch (cause) {
+    throw unpackError(endpoint, maxBytes, cause);
+  }
+}
+
+const isUnpackable = (name: string): name is keyof typeof UNPACK => Object.hasOwn(UNPACK, name);
+
+function unpackError(endpoint: string, maxBytes: number, cause: unknown): SourceError {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+  if (code === 'ERR_BUFFER_TOO_LARGE') return tooLarge(endpoint, maxBytes, cause);
+  // zlib's word for "unexpected end of file", for gzip and brotli alike
+  if (code === 'Z_BUF_ERROR') return new SourceError('network', `${endpoint}: the packed answer is cut off`, { cause });
+  return new SourceError('invalid_response', `${endpoint}: the packed answer cannot be unpacked`, { cause });
+}
+
+export const tooLarge = (endpoint: string, maxBytes: number, cause?: unknown): SourceError =>
+  new SourceError('too_large', `${endpoint}: the answer is over maxResponseBytes (${maxBytes})`, { cause });
+
+/** A proxy that drops a connection can end the body properly: it begins as JSON and lacks its end. */
+function isCutOff(text: string): boolean {
+  const trimmed = text.trim();
+  const end = trimmed.startsWith('{') ? '}' : trimmed.startsWith('[') ? ']' : null;
+  return end !== null && !trimmed.endsWith(end);
+}
+
+function describe(text: string): string {
+  const start = text.trimStart();
+  if (start === '') return 'an empty body';
+  return start.startsWith('<') ? 'markup (HTML or XML)' : 'other text';
+}

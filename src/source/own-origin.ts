@@ -1,0 +1,28 @@
+import { SourceError } from './error.ts';
+
+/** Longer URLs are refused by most servers; a link is kept as a cursor, too. */
+const MAX_LINK_LENGTH = 8_192;
+
+/**
+ * Where a link of the source leads, resolved against the URL of the answer that held it. Throws `foreign_link` when
+ * scheme, host or port differ from the source's, since our credentials go with every request; `invalid_response` when
+ * it is no URL. The message never shows the link: it may carry a token.
+ */
+export function resolveOwnLink(link: string, from: URL, what: string): URL {
+  if (link.length > MAX_LINK_LENGTH) {
+    throw new SourceError('invalid_response', `${what} is over ${MAX_LINK_LENGTH} characters`);
+  }
+  const url = URL.canParse(link, from.href) ? new URL(link, from.href) : null;
+  if (url === null) throw new SourceError('invalid_response', `${what} is not a URL`);
+  if (url.origin !== from.origin) {
+    throw new SourceError('foreign_link', `${what} leads to ${foreignPart(url, from)}; it was not followed`);
+  }
+  url.hash = '';
+  return url;
+}
+
+function foreignPart(url: URL, own: URL): string {
+  if (url.protocol !== own.protocol) return 'another scheme than the base URL has';
+  if (url.hostname !== own.hostname) return 'another host than the base URL has';
+  return 'another port than the base URL has';
+}

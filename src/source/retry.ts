@@ -1,0 +1,30 @@
+import type { SourceError } from './error.ts';
+
+const BACKOFF_BASE_MS = 250;
+const BACKOFF_CAP_MS = 30_000;
+
+/** Longer waits are the caller's: it reschedules, instead of a run that sleeps with its lease. */
+export const MAX_WAIT_MS = 60_000;
+
+export type NextStep = { readonly kind: 'retry'; readonly waitMs: number } | { readonly kind: 'give_up' };
+
+/** Full jitter: a wait in ms drawn evenly from [0, min(cap, base · 2^(attempt − 1))). `random` is in [0, 1). */
+export const fullJitterMs = (attempt: number, random: number): number =>
+  Math.floor(random * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1)));
+
+/**
+ * What follows the failure of attempt number `attempt` (from 1). What the source asks to wait is waited for, and the
+ * jitter comes on top, so that callers told the same moment do not come back together.
+ */
+export function decideAfterFailure(failure: {
+  readonly error: SourceError;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly random: number;
+}): NextStep {
+  const { error, attempt, maxAttempts, random } = failure;
+  if (!error.isRetryable || attempt >= maxAttempts) return { kind: 'give_up' };
+  const askedMs = error.retryAfterMs ?? 0;
+  if (askedMs > MAX_WAIT_MS) return { kind: 'give_up' };
+  return { kind: 'retry', waitMs: askedMs + fullJitterMs(attempt, random) };
+}
