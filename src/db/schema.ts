@@ -96,7 +96,7 @@ export const recordStates = syncSchema.table(
     integration: text('integration').notNull(),
     entity: text('entity').notNull(),
     externalId: text('external_id').notNull(),
-    /** Value of the target's key column, as text. */
+    /** Value of the target's key column, as text, where it differs from the external id. */
     targetKey: text('target_key'),
     status: text('status').notNull(),
     base: jsonb('base'),
@@ -116,6 +116,9 @@ export const recordStates = syncSchema.table(
   },
   (table) => [
     primaryKey({ name: 'record_states_pkey', columns: [table.integration, table.entity, table.externalId] }),
+    uniqueIndex('record_states_target_key')
+      .on(table.integration, table.entity, table.targetKey)
+      .where(sql`status = 'live' AND target_key IS NOT NULL`),
     index('record_states_tombstones').on(table.updatedAt).where(sql`status = 'tombstone'`),
     check('record_states_status', sql`status IN ('none','live','tombstone')`),
   ],
@@ -144,7 +147,7 @@ export const recordHistory = syncSchema.table(
     index('record_history_record').on(table.integration, table.entity, table.externalId, table.id),
     check(
       'record_history_decision',
-      sql`decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression')`,
+      sql`decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression','repair')`,
     ),
   ],
 );
@@ -183,6 +186,9 @@ export const deadLetters = syncSchema.table(
     uniqueIndex('dead_letters_delivery')
       .on(table.inboxId)
       .where(sql`state = 'open' AND inbox_id IS NOT NULL AND external_id IS NULL`),
+    uniqueIndex('dead_letters_nameless')
+      .on(table.integration, table.entity, table.channel, table.errorCode, sql`coalesce(field_path, '')`)
+      .where(sql`state = 'open' AND inbox_id IS NULL AND external_id IS NULL`),
     index('dead_letters_state').on(table.state, table.integration, table.id),
     check('dead_letters_state_known', sql`state IN ('open','replayed','superseded','discarded')`),
   ],

@@ -8,6 +8,8 @@ export type RecordStatus = 'none' | 'live' | 'tombstone';
 export type RecordState = {
   readonly externalId: string;
   readonly status: RecordStatus;
+  /** Value of the target's key column where it differs from the external id. */
+  readonly targetKey: string | null;
   readonly baseHash: string | null;
   /** Kept only where something needs it (partial payloads); the hash is always kept. */
   readonly base: Content | null;
@@ -33,6 +35,7 @@ export type RecordState = {
 export const blankState = (externalId: string): RecordState => ({
   externalId,
   status: 'none',
+  targetKey: null,
   baseHash: null,
   base: null,
   version: null,

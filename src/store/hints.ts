@@ -1,0 +1,143 @@
+import { sql } from 'drizzle-orm';
+import type { Db } from '../db/connect.ts';
+import { queryRows } from '../db/query.ts';
+import type { HintReason, LeasedHint, NewHint } from '../model/hint.ts';
+import type { StreamKey } from '../model/observation.ts';
+import { instantColumn, instantValue } from './instants.ts';
+
+/** Adds hints, or strengthens those that are ready already: sooner, and satisfied only by what satisfies both. */
+export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHint[]): Promise<void> {
+  if (hints.length === 0) return;
+  const rows = mergeSameRecord(hints).map((hint) => ({
+    external_id: hint.externalId,
+    reason: hint.reason,
+    need_lo: Number.isFinite(hint.needLo) ? hint.needLo : null,
+    min_version: hint.minVersion?.toString() ?? null,
+    run_at: hint.runAt,
+    attempt: hint.attempt,
+    correlation_id: hint.correlationId,
+    run_id: hint.runId,
+  }));
+  await queryRows(
+    tx,
+    sql`INSERT INTO sync.hints AS h
+          (integration, entity, external_id, reason, need_lo, min_version, run_at, attempt, correlation_id, run_id)
+        SELECT ${key.integration}, ${key.entity}, n.external_id, n.reason, ${sql.raw(instantValue('n.need_lo'))}, n.min_version,
+               to_timestamp(n.run_at / 1e6), n.attempt, n.correlation_id, n.run_id
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
+          AS n(external_id text, reason text, need_lo float8, min_version numeric, run_at float8, attempt int,
+               correlation_id text, run_id uuid)
+        ORDER BY n.external_id COLLATE "C"
+        ON CONFLICT (integration, entity, external_id) WHERE state = 'ready' DO UPDATE
+        SET run_at = LEAST(h.run_at, excluded.run_at), need_lo = GREATEST(h.need_lo, excluded.need_lo),
+            min_version = GREATEST(h.min_version, excluded.min_version), run_id = coalesce(h.run_id, excluded.run_id)`,
+  );
+}
+
+type HintRow = {
+  id: string;
+  integration: string;
+  entity: string;
+  external_id: string;
+  reason: HintReason;
+  need_lo: number | null;
+  min_version: string | null;
+  attempt: number;
+  lease_token: string;
+  correlation_id: string | null;
+  run_id: string | null;
+};
+
+/** Leases up to `limit` due hints of the named integrations, and those whose lease has run out, soonest first. */
+export async function claimHints(
+  db: Db,
+  options: { integrations: readonly string[]; limit: number; leaseMs: number },
+): Promise<LeasedHint[]> {
+  const known = sql`integration = ANY(${sql.param(options.integrations)}::text[])`;
+  const rows = await queryRows<HintRow>(
+    db,
+    sql`WITH ready AS (
+          SELECT id FROM sync.hints WHERE state = 'ready' AND run_at <= clock_timestamp() AND ${known}
+          ORDER BY run_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED
+        ), lapsed AS (
+          SELECT id FROM sync.hints WHERE state = 'leased' AND lease_expires_at < clock_timestamp() AND ${known}
+          ORDER BY lease_expires_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED
+        )
+        UPDATE sync.hints SET state = 'leased', attempt = attempt + 1, lease_token = gen_random_uuid(),
+               lease_expires_at = clock_timestamp() + ${options.leaseMs}::float8 * interval '1 millisecond'
+        WHERE id IN (SELECT id FROM lapsed UNION ALL SELECT id FROM ready LIMIT ${options.limit})
+        RETURNING id::text AS id, integration, entity, external_id, reason, ${sql.raw(instantColumn('need_lo'))},
+                  min_version::text AS min_version, attempt, lease_token::text AS lease_token, correlation_id,
+                  run_id::text AS run_id`,
+  );
+  return rows.map((row) => ({
+    id: Number(row.id),
+    integration: row.integration,
+    entity: row.entity,
+    externalId: row.external_id,
+    reason: row.reason,
+    needLo: row.need_lo ?? Number.NEGATIVE_INFINITY,
+    minVersion: row.min_version === null ? null : BigInt(row.min_version),
+    attempt: Number(row.attempt),
+    leaseToken: row.lease_token,
+    correlationId: row.correlation_id,
+    runId: row.run_id,
+  }));
+}
+
+/** Removes a leased hint. @returns false when the lease was lost: the caller must roll back and forget its answer. */
+export async function finishHint(tx: Db, hint: LeasedHint): Promise<boolean> {
+  const rows = await queryRows(
+    tx,
+    sql`DELETE FROM sync.hints WHERE id = ${hint.id} AND lease_token = ${hint.leaseToken}::uuid RETURNING 1 AS one`,
+  );
+  return rows.length > 0;
+}
+
+export type HintQueue = StreamKey & { readonly waiting: number; readonly oldestAt: number | null };
+
+/** How many hints wait or are being worked on, per stream. */
+export async function readHintQueue(db: Db): Promise<HintQueue[]> {
+  const rows = await queryRows<{ integration: string; entity: string; waiting: string; oldest: number | null }>(
+    db,
+    sql`SELECT integration, entity, count(*)::text AS waiting,
+               (extract(epoch FROM min(created_at)) * 1000000)::float8 AS oldest
+        FROM sync.hints GROUP BY integration, entity`,
+  );
+  return rows.map((row) => ({
+    integration: row.integration,
+    entity: row.entity,
+    waiting: Number(row.waiting),
+    oldestAt: row.oldest,
+  }));
+}
+
+/** How many hints of a run are still to be worked off. */
+export async function countRunHints(db: Db, runId: string): Promise<number> {
+  const rows = await queryRows<{ n: string }>(
+    db,
+    sql`SELECT count(*)::text AS n FROM sync.hints WHERE run_id = ${runId}::uuid`,
+  );
+  return Number(rows[0]?.n ?? 0);
+}
+
+/** One statement may not touch a row twice, so hints for one record are merged before they are sent. */
+function mergeSameRecord(hints: readonly NewHint[]): NewHint[] {
+  const merged = new Map<string, NewHint>();
+  for (const hint of hints) {
+    const other = merged.get(hint.externalId);
+    merged.set(hint.externalId, other === undefined ? hint : strengthen(other, hint));
+  }
+  return [...merged.values()];
+}
+
+const strengthen = (left: NewHint, right: NewHint): NewHint => ({
+  ...left,
+  needLo: Math.max(left.needLo, right.needLo),
+  runAt: Math.min(left.runAt, right.runAt),
+  minVersion:
+    left.minVersion === null || (right.minVersion !== null && right.minVersion > left.minVersion)
+      ? right.minVersion
+      : left.minVersion,
+  runId: left.runId ?? right.runId,
+});

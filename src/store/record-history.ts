@@ -1,0 +1,108 @@
+import { sql } from 'drizzle-orm';
+import type { Db } from '../db/connect.ts';
+import { queryRows } from '../db/query.ts';
+import type { Instant } from '../model/instant.ts';
+import type { Channel, Origin, StreamKey } from '../model/observation.ts';
+import { instantColumn } from './instants.ts';
+
+/** One decision worth telling about a record. */
+export type HistoryEntry = {
+  readonly externalId: string;
+  readonly channel: Channel;
+  readonly origin: Origin;
+  readonly decision: 'insert' | 'update' | 'delete' | 'stale' | 'verify' | 'defer' | 'quarantine' | 'regression' | 'repair';
+  readonly reason: string | null;
+  readonly version: bigint | null;
+  readonly hash: string | null;
+  readonly appliedSeq: number | null;
+  readonly correlationId: string | null;
+};
+
+/** Adds entries to the records' histories, in the caller's transaction: a decision and its effect agree. */
+export async function appendHistory(tx: Db, key: StreamKey, entries: readonly HistoryEntry[]): Promise<void> {
+  if (entries.length === 0) return;
+  const rows = entries.map((entry) => ({
+    external_id: entry.externalId,
+    channel: entry.channel,
+    origin_kind: entry.origin.kind,
+    origin_id: entry.origin.id,
+    decision: entry.decision,
+    reason: entry.reason,
+    version: entry.version?.toString() ?? null,
+    hash: entry.hash,
+    applied_seq: entry.appliedSeq,
+    correlation_id: entry.correlationId,
+  }));
+  await queryRows(
+    tx,
+    sql`INSERT INTO sync.record_history
+          (integration, entity, external_id, channel, origin_kind, origin_id, decision, reason, version, hash, applied_seq, correlation_id)
+        SELECT ${key.integration}, ${key.entity}, h.external_id, h.channel, h.origin_kind, h.origin_id, h.decision, h.reason,
+               h.version, decode(h.hash, 'hex'), h.applied_seq, h.correlation_id
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
+          AS h(external_id text, channel text, origin_kind text, origin_id text, decision text, reason text, version numeric,
+               hash text, applied_seq bigint, correlation_id text)`,
+  );
+}
+
+export type HistoryRow = {
+  readonly at: Instant;
+  readonly channel: string;
+  readonly originKind: string;
+  readonly originId: string;
+  readonly decision: string;
+  readonly reason: string | null;
+  readonly version: string | null;
+  readonly appliedSeq: number | null;
+  readonly correlationId: string | null;
+};
+
+/** A record's newest decisions, newest first. */
+export async function readHistory(db: Db, key: StreamKey, externalId: string, limit: number): Promise<HistoryRow[]> {
+  const rows = await queryRows<Record<string, string | number | null>>(
+    db,
+    sql`SELECT ${sql.raw(instantColumn('at'))}, channel, origin_kind, origin_id, decision, reason, version::text AS version,
+               applied_seq::float8 AS applied_seq, correlation_id
+        FROM sync.record_history
+        WHERE integration = ${key.integration} AND entity = ${key.entity} AND external_id = ${externalId}
+        ORDER BY id DESC LIMIT ${limit}`,
+  );
+  return rows.map((row) => ({
+    at: Number(row.at),
+    channel: String(row.channel),
+    originKind: String(row.origin_kind),
+    originId: String(row.origin_id),
+    decision: String(row.decision),
+    reason: row.reason === null ? null : String(row.reason),
+    version: row.version === null ? null : String(row.version),
+    appliedSeq: row.applied_seq === null ? null : Number(row.applied_seq),
+    correlationId: row.correlation_id === null ? null : String(row.correlation_id),
+  }));
+}
+
+/** Removes entries older than `keepForMs`, and, of a record, all but its newest `keepPerRecord`; at most `limit` a call. */
+export async function pruneHistory(
+  db: Db,
+  options: { keepForMs: number; keepPerRecord: number; limit: number },
+): Promise<number> {
+  const aged = await queryRows(
+    db,
+    sql`DELETE FROM sync.record_history WHERE id IN (
+          SELECT id FROM sync.record_history
+          WHERE at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond' ORDER BY id LIMIT ${options.limit}
+        ) RETURNING 1 AS one`,
+  );
+  const crowded = await queryRows(
+    db,
+    sql`WITH busy AS (
+          SELECT integration, entity, external_id FROM sync.record_history
+          GROUP BY 1, 2, 3 HAVING count(*) > ${options.keepPerRecord} LIMIT 1000
+        ), excess AS (
+          SELECT h.id, row_number() OVER (PARTITION BY h.integration, h.entity, h.external_id ORDER BY h.id DESC) AS place
+          FROM sync.record_history h JOIN busy USING (integration, entity, external_id)
+        )
+        DELETE FROM sync.record_history WHERE id IN (SELECT id FROM excess WHERE place > ${options.keepPerRecord} LIMIT ${options.limit})
+        RETURNING 1 AS one`,
+  );
+  return aged.length + crowded.length;
+}

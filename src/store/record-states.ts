@@ -1,0 +1,141 @@
+import { sql } from 'drizzle-orm';
+import type { Db } from '../db/connect.ts';
+import { queryRows } from '../db/query.ts';
+import { BEFORE_ALL } from '../model/instant.ts';
+import type { Content, StreamKey } from '../model/observation.ts';
+import type { RecordState, RecordStatus } from '../model/record-state.ts';
+import { instantColumn, instantValue } from './instants.ts';
+
+type StateRow = {
+  external_id: string;
+  target_key: string | null;
+  status: RecordStatus;
+  base: string | null;
+  base_hash: string | null;
+  version: string | null;
+  etag: string | null;
+  lo: number | null;
+  hi: number | null;
+  tomb_version: string | null;
+  is_tomb_soft: boolean;
+  is_tomb_unversioned: boolean;
+  alive_at: number | null;
+  applied_seq: string;
+  regress_seen_at: number | null;
+};
+
+const COLUMNS = sql.raw(`external_id, target_key, status, base::text AS base, encode(base_hash, 'hex') AS base_hash,
+  version::text AS version, etag, ${instantColumn('lo')}, ${instantColumn('hi')}, tomb_version::text AS tomb_version,
+  is_tomb_soft, is_tomb_unversioned, ${instantColumn('alive_at')}, applied_seq::text AS applied_seq,
+  ${instantColumn('regress_seen_at')}`);
+
+/** States of the given records, without locking. Records never seen are missing from the map. */
+export async function readStates(db: Db, key: StreamKey, ids: readonly string[]): Promise<Map<string, RecordState>> {
+  return toMap(await selectStates(db, key, ids, sql``));
+}
+
+/** As `readStates`, but locks the rows until the transaction ends, in the order of their ids. */
+export async function lockStates(tx: Db, key: StreamKey, ids: readonly string[]): Promise<Map<string, RecordState>> {
+  return toMap(await selectStates(tx, key, ids, sql`ORDER BY external_id COLLATE "C" FOR UPDATE`));
+}
+
+/** Adds states of records seen for the first time; returns the ids that were not there yet. Waits for a rival insert. */
+export async function insertStates(tx: Db, key: StreamKey, states: readonly RecordState[]): Promise<Set<string>> {
+  if (states.length === 0) return new Set();
+  const rows = await queryRows<{ external_id: string }>(
+    tx,
+    sql`INSERT INTO sync.record_states (integration, entity, ${STATE_COLUMNS})
+        SELECT ${key.integration}, ${key.entity}, ${STATE_VALUES} FROM ${recordset(states)}
+        ORDER BY s.external_id COLLATE "C"
+        ON CONFLICT (integration, entity, external_id) DO NOTHING RETURNING external_id`,
+  );
+  return new Set(rows.map((row) => row.external_id));
+}
+
+/** Stores states of records whose rows this transaction has locked. */
+export async function saveStates(tx: Db, key: StreamKey, states: readonly RecordState[]): Promise<void> {
+  if (states.length === 0) return;
+  await queryRows(
+    tx,
+    sql`UPDATE sync.record_states AS r SET (${STATE_COLUMNS}) = (${STATE_VALUES})
+        FROM ${recordset(states)}
+        WHERE r.integration = ${key.integration} AND r.entity = ${key.entity} AND r.external_id = s.external_id`,
+  );
+}
+
+/** How many records of a stream are live. */
+export async function countLive(db: Db, key: StreamKey): Promise<number> {
+  const rows = await queryRows<{ n: string }>(
+    db,
+    sql`SELECT count(*)::text AS n FROM sync.record_states
+        WHERE integration = ${key.integration} AND entity = ${key.entity} AND status = 'live'`,
+  );
+  return Number(rows[0]?.n ?? 0);
+}
+
+const STATE_COLUMNS = sql.raw(`external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
+  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at`);
+
+const STATE_VALUES = sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
+  ${instantValue('s.lo')}, ${instantValue('s.hi')}, s.tomb_version, s.is_tomb_soft, s.is_tomb_unversioned,
+  ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), clock_timestamp()`);
+
+const recordset = (states: readonly RecordState[]) => sql`jsonb_to_recordset(${JSON.stringify(
+  states.map(toRow),
+)}::text::jsonb) AS s(external_id text, target_key text, status text, base jsonb, base_hash text, version numeric, etag text,
+  lo float8, hi float8, tomb_version numeric, is_tomb_soft boolean, is_tomb_unversioned boolean, alive_at float8,
+  applied_seq bigint, regress_seen_at float8)`;
+
+const finite = (at: number | null): number | null => (at === BEFORE_ALL ? null : at);
+
+const toRow = (state: RecordState) => ({
+  external_id: state.externalId,
+  target_key: state.targetKey,
+  status: state.status,
+  base: state.base,
+  base_hash: state.baseHash,
+  version: state.version?.toString() ?? null,
+  etag: state.etag,
+  lo: finite(state.lo),
+  hi: finite(state.hi),
+  tomb_version: state.tombVersion?.toString() ?? null,
+  is_tomb_soft: state.isTombSoft,
+  is_tomb_unversioned: state.isTombUnversioned,
+  alive_at: finite(state.aliveAt),
+  applied_seq: state.appliedSeq,
+  regress_seen_at: state.regressSeenAt,
+});
+
+async function selectStates(db: Db, key: StreamKey, ids: readonly string[], suffix: ReturnType<typeof sql>) {
+  if (ids.length === 0) return [];
+  return await queryRows<StateRow>(
+    db,
+    sql`SELECT ${COLUMNS} FROM sync.record_states
+        WHERE integration = ${key.integration} AND entity = ${key.entity}
+          AND external_id = ANY(${sql.param(ids)}::text[]) ${suffix}`,
+  );
+}
+
+function toMap(rows: readonly StateRow[]): Map<string, RecordState> {
+  return new Map(rows.map((row) => [row.external_id, toState(row)]));
+}
+
+const toState = (row: StateRow): RecordState => ({
+  externalId: row.external_id,
+  targetKey: row.target_key,
+  status: row.status,
+  baseHash: row.base_hash,
+  base: row.base === null ? null : (JSON.parse(row.base) as Content),
+  version: toVersion(row.version),
+  etag: row.etag,
+  lo: row.lo ?? BEFORE_ALL,
+  hi: row.hi ?? BEFORE_ALL,
+  tombVersion: toVersion(row.tomb_version),
+  isTombSoft: row.is_tomb_soft,
+  isTombUnversioned: row.is_tomb_unversioned,
+  aliveAt: row.alive_at ?? BEFORE_ALL,
+  appliedSeq: Number(row.applied_seq),
+  regressSeenAt: row.regress_seen_at,
+});
+
+const toVersion = (text: string | null): bigint | null => (text === null ? null : BigInt(text));

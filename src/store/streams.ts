@@ -1,0 +1,123 @@
+import { sql } from 'drizzle-orm';
+import type { Db } from '../db/connect.ts';
+import { queryRows } from '../db/query.ts';
+import type { Instant } from '../model/instant.ts';
+import type { StreamKey } from '../model/observation.ts';
+import { instantColumn } from './instants.ts';
+
+/** When a page was requested, and the greatest key it or an earlier page showed. */
+export type Mark = { readonly at: Instant; readonly key: bigint };
+
+export type StreamProgress = StreamKey & {
+  readonly cursor: bigint | null;
+  readonly marks: readonly Mark[];
+  readonly needsFullAt: Instant | null;
+  readonly lastFullStartedAt: Instant | null;
+  readonly pausedReason: string | null;
+  readonly nextRetryAt: Instant | null;
+};
+
+/**
+ * Makes sure a stream is known. A stream seen for the first time, or whose mapping has changed since, owes a full run:
+ * until then its rows may not be what the mapping now says.
+ */
+export async function registerStream(db: Db, key: StreamKey, mappingFingerprint: string): Promise<void> {
+  await queryRows(
+    db,
+    sql`INSERT INTO sync.streams AS s (integration, entity, mapping_fingerprint)
+        VALUES (${key.integration}, ${key.entity}, ${mappingFingerprint})
+        ON CONFLICT (integration, entity) DO UPDATE
+        SET mapping_fingerprint = excluded.mapping_fingerprint, needs_full_at = clock_timestamp()
+        WHERE s.mapping_fingerprint IS DISTINCT FROM excluded.mapping_fingerprint`,
+  );
+  await queryRows(
+    db,
+    sql`INSERT INTO sync.sync_status (integration, entity) VALUES (${key.integration}, ${key.entity}) ON CONFLICT DO NOTHING`,
+  );
+}
+
+type StreamRow = {
+  integration: string;
+  entity: string;
+  cursor: string | null;
+  marks: string;
+  needs_full_at: number | null;
+  last_full_started_at: number | null;
+  paused_reason: string | null;
+  next_retry_at: number | null;
+};
+
+const COLUMNS = sql.raw(`integration, entity, cursor::text AS cursor, marks::text AS marks, ${instantColumn('needs_full_at')},
+  ${instantColumn('last_full_started_at')}, paused_reason, ${instantColumn('next_retry_at')}`);
+
+/** Progress of one stream; null when it was never registered. */
+export async function readStream(db: Db, key: StreamKey): Promise<StreamProgress | null> {
+  const [row] = await queryRows<StreamRow>(
+    db,
+    sql`SELECT ${COLUMNS} FROM sync.streams WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+  return row === undefined ? null : toProgress(row);
+}
+
+/** Progress of every registered stream. */
+export async function readStreams(db: Db): Promise<StreamProgress[]> {
+  return (await queryRows<StreamRow>(db, sql`SELECT ${COLUMNS} FROM sync.streams`)).map(toProgress);
+}
+
+/** Adds a page's mark, in the page's own transaction; the run's lease keeps other writers out. */
+export async function saveMarks(tx: Db, key: StreamKey, marks: readonly Mark[]): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.streams SET marks = ${toJson(marks)}::text::jsonb
+        WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+}
+
+/** Moves the cursor. Null forgets it: the next incremental run reads from the beginning. */
+export async function saveCursor(tx: Db, key: StreamKey, cursor: bigint | null, marks: readonly Mark[]): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.streams SET cursor = ${cursor?.toString() ?? null}::numeric, marks = ${toJson(marks)}::text::jsonb
+        WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+}
+
+/** Records a complete full run. What was owed before it started is paid; what came up since is still owed. */
+export async function saveFullRun(tx: Db, key: StreamKey, startedAt: Instant): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.streams SET last_full_started_at = to_timestamp(${startedAt}::float8 / 1e6),
+               needs_full_at = CASE WHEN needs_full_at <= to_timestamp(${startedAt}::float8 / 1e6) THEN NULL ELSE needs_full_at END
+        WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+}
+
+/** Makes a full run owed from now on. */
+export async function requireFullRun(tx: Db, key: StreamKey): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.streams SET needs_full_at = clock_timestamp() WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+}
+
+/** Stops or (with null) resumes a stream, saying why. */
+export async function pauseStream(db: Db, key: StreamKey, reason: string | null): Promise<void> {
+  await queryRows(
+    db,
+    sql`UPDATE sync.streams SET paused_reason = ${reason} WHERE integration = ${key.integration} AND entity = ${key.entity}
+          AND paused_reason IS DISTINCT FROM ${reason}`,
+  );
+}
+
+const toJson = (marks: readonly Mark[]): string => JSON.stringify(marks.map(({ at, key }) => [at, key.toString()]));
+
+const toProgress = (row: StreamRow): StreamProgress => ({
+  integration: row.integration,
+  entity: row.entity,
+  cursor: row.cursor === null ? null : BigInt(row.cursor),
+  marks: (JSON.parse(row.marks) as [number, string][]).map(([at, key]) => ({ at, key: BigInt(key) })),
+  needsFullAt: row.needs_full_at,
+  lastFullStartedAt: row.last_full_started_at,
+  pausedReason: row.paused_reason,
+  nextRetryAt: row.next_retry_at,
+});
