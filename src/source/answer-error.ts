@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { errors } from 'undici';
 import { tooLarge } from './body.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
 import { readRetryAfterMs, showsRateLimit } from './retry-after.ts';
@@ -48,14 +49,18 @@ const CODE_OF_TRANSPORT: Readonly<Record<string, SourceErrorCode>> = {
   UND_ERR_CLOSED: 'aborted',
 };
 
-/** What a failure without a whole answer means. Anything unknown is the network's. */
-export function transportError(endpoint: string, maxBytes: number, thrown: unknown): SourceError {
+/**
+ * What a failure without a whole answer means; a transport error that we do not know is the network's. Null for what
+ * the transport did not throw: a mistake of ours must not look like an outage.
+ */
+export function transportError(endpoint: string, maxBytes: number, thrown: unknown): SourceError | null {
   if (thrown instanceof SourceError) return thrown;
-  const name = thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : 'unknown';
-  const code = CODE_OF_TRANSPORT[name] ?? 'network';
+  // Its code can be missing, and it carries the bytes that the parser choked on, so it is not kept as the cause.
+  if (thrown instanceof errors.HTTPParserError)
+    return new SourceError('network', `${endpoint}: the answer is not HTTP`);
+  if (!(thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string')) return null;
+  const code = CODE_OF_TRANSPORT[thrown.code] ?? 'network';
   if (code === 'too_large') return tooLarge(endpoint, maxBytes, thrown);
-  // The parser's error carries the bytes that it choked on, and some of undici's name what was refused.
-  const isSafe = !name.startsWith('HPE_') && name !== 'UND_ERR_INVALID_ARG';
-  const message = `${endpoint}: ${code === 'aborted' ? 'the client was closed' : `no whole answer (${name})`}`;
-  return new SourceError(code, message, isSafe ? { cause: thrown } : {});
+  const what = code === 'aborted' ? 'the client was closed' : `no whole answer (${thrown.code})`;
+  return new SourceError(code, `${endpoint}: ${what}`, { cause: thrown });
 }

@@ -39,7 +39,7 @@ export function createExchange(deps: ExchangeDeps): Exchange {
       if (ended.kind === 'aborted') throw new SourceError('aborted', `${endpoint}: aborted`);
       throw new SourceError('timeout', `${endpoint}: no whole answer within ${deps.timeoutMs} ms`);
     } catch (error) {
-      throw transportError(endpoint, deps.maxResponseBytes, error);
+      throw transportError(endpoint, deps.maxResponseBytes, error) ?? error;
     }
   };
 }
