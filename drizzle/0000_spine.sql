@@ -1,4 +1,4 @@
-CREATE SCHEMA "sync";
+CREATE SCHEMA IF NOT EXISTS "sync";
 --> statement-breakpoint
 CREATE TABLE "sync"."dead_letters" (
 	"id" bigserial PRIMARY KEY NOT NULL,

@@ -1,0 +1,289 @@
+import { Worker } from 'node:worker_threads';
+import type {
+  QueryResult,
+  RowMode,
+  WireError,
+  WorkerReply,
+  WorkerRequest,
+  WorkerSettings,
+} from './embedded-protocol.ts';
+import { DatabaseError } from './errors.ts';
+
+/** More statements than this waiting means that the database has stopped answering in useful time. */
+const MAX_PENDING = 20_000;
+const START_TIMEOUT_MS = 60_000;
+const CLOSE_TIMEOUT_MS = 15_000;
+/** As PostgreSQL's idle_in_transaction_session_timeout: the one session must not be held by code that waits for something else. */
+const IDLE_TRANSACTION_MS = 30_000;
+const BYTEA = 17;
+
+export type EmbeddedQueries = {
+  query(sql: string, params?: readonly unknown[], options?: { readonly rowMode?: RowMode }): Promise<QueryResult>;
+  exec(sql: string): Promise<QueryResult>;
+};
+
+/** What drizzle's PGlite driver needs of a client, and what the tests and upkeep add. */
+export type EmbeddedClient = EmbeddedQueries & {
+  readonly serverVersion: number;
+  /** Takes the single session: other statements wait until `work` settles. A rejection rolls back. */
+  transaction<T>(work: (queries: EmbeddedQueries) => Promise<T>): Promise<T>;
+  /** An uncompressed tar of the database's files. */
+  dump(): Promise<Uint8Array>;
+  /** Statements sent or waiting. */
+  pendingCount(): number;
+  close(): Promise<void>;
+};
+
+type Waiting = { resolve(reply: WorkerReply): void; reject(error: Error): void };
+type RequestBody = WorkerRequest extends infer R ? (R extends WorkerRequest ? Omit<R, 'id'> : never) : never;
+
+/**
+ * Starts the embedded database in a thread of its own and speaks with it. Statements run in the order in which they are
+ * made, one at a time; up to `MAX_PENDING` wait. When the thread dies, every open and later call rejects with `crashed`.
+ */
+export async function openEmbeddedClient(settings: WorkerSettings): Promise<EmbeddedClient> {
+  const waiting = new Map<number, Waiting>();
+  /** Work that waits for the transaction in progress. */
+  const lane: (() => void)[] = [];
+  let isTaken = false;
+  let nextId = 1;
+  let broken: DatabaseError | null = null;
+  let closing: Promise<void> | null = null;
+
+  const worker = new Worker(workerUrl(), { workerData: settings, name: 'syncline-database' });
+  const breakDown = (error: DatabaseError) => {
+    broken ??= closing === null ? error : new DatabaseError('closed', 'The embedded database is closed');
+    for (const { reject } of waiting.values()) reject(broken);
+    waiting.clear();
+    for (const start of lane.splice(0)) start();
+    isTaken = false;
+  };
+  const serverVersion = await started(worker, breakDown);
+
+  worker.on('message', (reply: WorkerReply) => {
+    if (reply.kind === 'ready') return;
+    if (reply.kind === 'fatal') {
+      breakDown(crashed(reply.message));
+      void worker.terminate();
+      return;
+    }
+    const waiter = waiting.get(reply.id);
+    waiting.delete(reply.id);
+    if (reply.kind === 'error') waiter?.reject(databaseError(reply.error));
+    else waiter?.resolve(reply);
+  });
+
+  /** Sends at once: the thread answers in order, so nothing is gained by waiting for the statement before. */
+  function send(request: RequestBody, transfer: ArrayBuffer[] = []): Promise<WorkerReply> {
+    if (broken !== null) return Promise.reject(broken);
+    const id = nextId;
+    nextId += 1;
+    return new Promise((resolve, reject) => {
+      // First, since it throws on a parameter that cannot be cloned.
+      worker.postMessage({ ...request, id }, transfer);
+      waiting.set(id, { resolve, reject });
+    });
+  }
+
+  async function run(request: RequestBody, transfer?: ArrayBuffer[]): Promise<QueryResult> {
+    const reply = await send(request, transfer);
+    return reply.kind === 'result' ? withBuffers(reply.result) : { rows: [], fields: [] };
+  }
+
+  const queries: EmbeddedQueries = {
+    query(sql, params = [], options = {}) {
+      const transfer: ArrayBuffer[] = [];
+      const body = {
+        kind: 'query' as const,
+        sql,
+        params: sendable(params, transfer),
+        rowMode: options.rowMode ?? 'object',
+      };
+      return run(body, transfer);
+    },
+    exec: (sql) => run({ kind: 'exec', sql }),
+  };
+
+  /** Runs `work` when no transaction holds the session; with `isHolding` it then holds it until `work` settles. */
+  function inTurn<T>(isHolding: boolean, work: () => Promise<T>): Promise<T> {
+    if (broken !== null) return Promise.reject(broken);
+    if (waiting.size + lane.length >= MAX_PENDING) {
+      return Promise.reject(new DatabaseError('busy', `The embedded database has ${MAX_PENDING} statements waiting`));
+    }
+    return new Promise<T>((resolve, reject) => {
+      const start = () => {
+        if (isHolding) isTaken = true;
+        const settled = work();
+        settled.then(resolve, reject);
+        if (isHolding) settled.then(release, release);
+      };
+      if (isTaken) lane.push(start);
+      else start();
+    });
+  }
+
+  function release(): void {
+    isTaken = false;
+    while (!isTaken) {
+      const start = lane.shift();
+      if (start === undefined) return;
+      start();
+    }
+  }
+
+  async function endWorker(): Promise<void> {
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    const timer = setTimeout(() => worker.terminate(), CLOSE_TIMEOUT_MS);
+    // Behind a transaction in progress; where that one hangs, the timer ends it all.
+    inTurn(false, () => run({ kind: 'close' })).catch(() => worker.terminate());
+    await ended;
+    clearTimeout(timer);
+  }
+
+  return {
+    serverVersion,
+    query: (sql, params, options) => inTurn(false, () => queries.query(sql, params, options)),
+    exec: (sql) => inTurn(false, () => queries.exec(sql)),
+    transaction: (work) => inTurn(true, () => runTransaction(queries, work)),
+    async dump() {
+      const reply = await inTurn(false, () => send({ kind: 'dump' }));
+      return reply.kind === 'dump' ? reply.dump : new Uint8Array();
+    },
+    pendingCount: () => waiting.size + lane.length,
+    close() {
+      closing ??= endWorker();
+      return closing;
+    },
+  };
+}
+
+/** BEGIN, the work, COMMIT; ROLLBACK when it rejects or leaves the session idle for too long. */
+async function runTransaction<T>(queries: EmbeddedQueries, work: (queries: EmbeddedQueries) => Promise<T>): Promise<T> {
+  let isOver = false;
+  let running = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let failIdle: (error: Error) => void = () => {};
+  const idle = new Promise<never>((_, reject) => {
+    failIdle = reject;
+  });
+  const watch = () => {
+    clearTimeout(timer);
+    if (running > 0 || isOver) return;
+    timer = setTimeout(() => {
+      failIdle(
+        new DatabaseError(
+          'idle_transaction',
+          `A transaction did nothing for ${IDLE_TRANSACTION_MS / 1000} s and was rolled back`,
+        ),
+      );
+    }, IDLE_TRANSACTION_MS);
+  };
+  async function guarded(statement: () => Promise<QueryResult>): Promise<QueryResult> {
+    if (isOver)
+      throw new DatabaseError('closed', 'This transaction has ended: its statements must be awaited inside of it');
+    running += 1;
+    clearTimeout(timer);
+    try {
+      return await statement();
+    } finally {
+      running -= 1;
+      watch();
+    }
+  }
+  // Not awaited before the work: the session answers in order, so the first statement follows in the same breath.
+  const begun = queries.exec('BEGIN');
+  begun.catch(() => {});
+  watch();
+  try {
+    const result = await Promise.race([
+      idle,
+      work({
+        query: (sql, params, options) => guarded(() => queries.query(sql, params, options)),
+        exec: (sql) => guarded(() => queries.exec(sql)),
+      }),
+    ]);
+    isOver = true;
+    await begun;
+    const ended = await queries.exec('COMMIT');
+    // PostgreSQL answers COMMIT with ROLLBACK when a statement had failed and its error was swallowed.
+    if (ended.command === 'ROLLBACK')
+      throw new DatabaseError('aborted', 'A statement of this transaction had failed: nothing of it was kept');
+    return result;
+  } catch (error) {
+    if (!isOver) {
+      isOver = true;
+      await queries.exec('ROLLBACK').catch(() => {});
+    }
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The program beside this file: compiled, or as source. tsx does not reach into threads, so where Node cannot read
+ * TypeScript by itself a line of JavaScript loads it first.
+ */
+function workerUrl(): URL {
+  if (!import.meta.url.endsWith('.ts')) return new URL('./embedded-worker.js', import.meta.url);
+  const source = new URL('./embedded-worker.ts', import.meta.url);
+  if ('typescript' in process.features && process.features.typescript) return source;
+  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  const program = `import { register } from ${loader}; register(); await import(${JSON.stringify(source.href)});`;
+  return new URL(`data:text/javascript,${encodeURIComponent(program)}`);
+}
+
+/** Settles when the database is ready or cannot start; from then on the thread's end is reported to `onEnd`. */
+function started(worker: Worker, onEnd: (error: DatabaseError) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: DatabaseError) => {
+      clearTimeout(timer);
+      reject(error);
+      onEnd(error);
+    };
+    const timer = setTimeout(() => {
+      fail(crashed(`not ready after ${START_TIMEOUT_MS / 1000} s`));
+      void worker.terminate();
+    }, START_TIMEOUT_MS);
+    worker.once('message', (reply: WorkerReply) => {
+      clearTimeout(timer);
+      if (reply.kind === 'ready') resolve(reply.serverVersion);
+    });
+    worker.on('error', (cause) => fail(crashed(cause.message, cause)));
+    worker.on('exit', () => fail(crashed('its thread ended')));
+  });
+}
+
+const crashed = (reason: string, cause?: unknown) =>
+  new DatabaseError('crashed', `The embedded database stopped (${reason}): start this process again`, { cause });
+
+/** Bytes travel without a second copy; a Buffer cut from Node's shared pool must not take the whole pool along. */
+function sendable(params: readonly unknown[], transfer: ArrayBuffer[]): unknown[] {
+  return params.map((param) => {
+    if (!(param instanceof Uint8Array)) return param;
+    const copy = new Uint8Array(param);
+    transfer.push(copy.buffer);
+    return copy;
+  });
+}
+
+/** Bytes become Buffers, as the other driver gives them. */
+function withBuffers(result: QueryResult): QueryResult {
+  const byteColumns = result.fields.flatMap((field, index) =>
+    field.dataTypeID === BYTEA ? [{ index, name: field.name }] : [],
+  );
+  if (byteColumns.length === 0) return result;
+  for (const row of result.rows) {
+    for (const { index, name } of byteColumns) {
+      if (Array.isArray(row)) row[index] = asBuffer(row[index]);
+      else if (typeof row === 'object' && row !== null) Reflect.set(row, name, asBuffer(Reflect.get(row, name)));
+    }
+  }
+  return result;
+}
+
+const asBuffer = (value: unknown): unknown =>
+  value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
+
+/** An Error that carries PostgreSQL's fields, `code` above all, as the drivers' own do. */
+const databaseError = (wire: WireError): Error => Object.assign(new Error(wire.message), wire.fields);

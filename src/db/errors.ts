@@ -1,0 +1,30 @@
+/**
+ * `unreachable`: no answer from the server at start. `unsupported_version`: PostgreSQL older than 14. `invalid_url`: not a
+ * database address. `directory_locked`: another process holds the embedded database. `closed`: used after `close`.
+ * `crashed`: the embedded database's thread ended; only a new process helps. `busy`: its queue is full. `idle_transaction`:
+ * a transaction did nothing for too long and was rolled back. `aborted`: COMMIT of a transaction that had failed already.
+ * `schema_newer`: migrated by a newer version. `migration_busy`: another process has been migrating for too long.
+ */
+export type DatabaseErrorCode =
+  | 'unreachable'
+  | 'unsupported_version'
+  | 'invalid_url'
+  | 'directory_locked'
+  | 'closed'
+  | 'crashed'
+  | 'busy'
+  | 'idle_transaction'
+  | 'aborted'
+  | 'schema_newer'
+  | 'migration_busy';
+
+/** What this folder itself has to say. What the database says passes through: see `failureKind`. */
+export class DatabaseError extends Error {
+  override readonly name = 'DatabaseError';
+  readonly code: DatabaseErrorCode;
+
+  constructor(code: DatabaseErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
