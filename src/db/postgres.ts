@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { drizzle } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
+import { arrayText, parseArrayText } from './array-text.ts';
 import type { ConnectOptions, Database } from './connect.ts';
 import { DatabaseError } from './errors.ts';
 import { sqlState } from './failure.ts';
@@ -61,11 +62,28 @@ export async function connectPostgres(options: PostgresOptions): Promise<Databas
   };
 }
 
+const asIs = (element: string): unknown => element;
+/** Array types of PostgreSQL itself, and how an element is read: as the same type outside of an array is. */
+const ARRAY_TYPES: readonly (readonly [type: number, parseElement: (element: string) => unknown])[] = [
+  [1000, (element) => element === 't'], // bool
+  [1001, (element) => Buffer.from(element.slice(2), 'hex')], // bytea
+  [1005, Number], // int2
+  [1007, Number], // int4
+  [1009, asIs], // text
+  [1015, asIs], // varchar
+  [1016, asIs], // int8
+  [1021, Number], // float4
+  [1022, Number], // float8
+  [2951, asIs], // uuid
+  [3807, (element) => JSON.parse(element)], // jsonb
+];
+
 function openClient(url: string, max: number, settings: { readonly [name: string]: string }): Client {
   // postgres.js hands `socket` its own parsed options; the published types know no such option on the way in.
   const socketOption = { socket: (parsed: ParsedAddress) => connectSocket(parsed, 'statement_timeout' in settings) };
+  let client: Client;
   try {
-    return postgres(url, {
+    client = postgres(url, {
       max,
       connect_timeout: CONNECT_TIMEOUT_S,
       idle_timeout: 0,
@@ -84,6 +102,11 @@ function openClient(url: string, max: number, settings: { readonly [name: string
       { cause },
     );
   }
+  for (const [type, parseElement] of ARRAY_TYPES) {
+    client.options.parsers[type] = (text: string) => parseArrayText(text, parseElement);
+    client.options.serializers[type] = (value: unknown) => (Array.isArray(value) ? arrayText(value) : value);
+  }
+  return client;
 }
 
 type ParsedAddress = {

@@ -9,6 +9,7 @@ export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;
  * Runs one statement and gives its rows. On both drivers: int8 and numeric are text, timestamps and dates are text as
  * PostgreSQL writes them (UTC, microseconds kept), bytea is a Buffer, json is parsed, SQL arrays are arrays (of timestamps: text).
  * Parameters: `${JSON.stringify(o)}::text::jsonb`, `${iso}::timestamptz`, `${sql.param(array)}::text[]`; bytes as Buffer.
+ * The elements of an array parameter are text or numbers: postgres.js takes one of booleans, bytes or dates for a single value.
  * `T` is the caller's word for what its SQL selects; nothing checks it.
  */
 export async function queryRows<T extends Record<string, unknown>>(db: Db, query: SQL): Promise<T[]> {
