@@ -44,9 +44,11 @@ export const eventRouteSchema = z
 export type EventRoute = z.input<typeof eventRouteSchema>;
 export type CheckedRoute = z.output<typeof eventRouteSchema>;
 
-const routesSchema = z
-  .union([eventRouteSchema, z.array(eventRouteSchema).min(1).max(MAX_ROUTES_PER_TYPE)])
-  .transform((routes) => (Array.isArray(routes) ? routes : [routes]));
+/** Not a union: its message would not say which field of the route is wrong. */
+const routesSchema = z.preprocess(
+  (routes) => (Array.isArray(routes) ? routes : [routes]),
+  z.array(eventRouteSchema).min(1).max(MAX_ROUTES_PER_TYPE),
+);
 
 const patternSchema = z.string().refine(isPattern, {
   error: 'expected an event type, or a pattern with * for a whole segment or at the end',
@@ -79,6 +81,8 @@ export const webhookDefinitionSchema = z
   });
 
 /** As people write it: what has a default may be left out. */
-export type WebhookDefinition = z.input<typeof webhookDefinitionSchema>;
+export type WebhookDefinition = Omit<z.input<typeof webhookDefinitionSchema>, 'events'> & {
+  readonly events: { readonly [type: string]: EventRoute | readonly EventRoute[] };
+};
 /** With every default filled in. */
 export type CheckedWebhook = z.output<typeof webhookDefinitionSchema>;
