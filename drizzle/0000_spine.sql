@@ -52,6 +52,7 @@ CREATE TABLE "sync"."inbox_deliveries" (
 	"delivery_id" text,
 	"event_type" text,
 	"correlation_id" text NOT NULL,
+	"headers" text DEFAULT '{}' NOT NULL,
 	"body" "bytea",
 	"state" text DEFAULT 'received' NOT NULL,
 	"attempt" smallint DEFAULT 0 NOT NULL,
@@ -85,7 +86,7 @@ CREATE TABLE "sync"."record_history" (
 	"hash" "bytea",
 	"applied_seq" bigint,
 	"correlation_id" text,
-	CONSTRAINT "record_history_decision" CHECK (decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression'))
+	CONSTRAINT "record_history_decision" CHECK (decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression','repair'))
 );
 --> statement-breakpoint
 CREATE TABLE "sync"."record_states" (
@@ -208,6 +209,7 @@ CREATE TABLE "sync"."sync_status" (
 --> statement-breakpoint
 CREATE UNIQUE INDEX "dead_letters_record" ON "sync"."dead_letters" USING btree ("integration","entity","external_id","channel") WHERE state = 'open' AND external_id IS NOT NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "dead_letters_delivery" ON "sync"."dead_letters" USING btree ("inbox_id") WHERE state = 'open' AND inbox_id IS NOT NULL AND external_id IS NULL;--> statement-breakpoint
+CREATE UNIQUE INDEX "dead_letters_nameless" ON "sync"."dead_letters" USING btree ("integration","entity","channel","error_code",coalesce(field_path, '')) WHERE state = 'open' AND inbox_id IS NULL AND external_id IS NULL;--> statement-breakpoint
 CREATE INDEX "dead_letters_state" ON "sync"."dead_letters" USING btree ("state","integration","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "hints_ready" ON "sync"."hints" USING btree ("integration","entity","external_id") WHERE state = 'ready';--> statement-breakpoint
 CREATE INDEX "hints_due" ON "sync"."hints" USING btree ("run_at") WHERE state = 'ready';--> statement-breakpoint
@@ -217,6 +219,7 @@ CREATE UNIQUE INDEX "inbox_deliveries_dedupe" ON "sync"."inbox_deliveries" USING
 CREATE INDEX "inbox_deliveries_due" ON "sync"."inbox_deliveries" USING btree ("next_attempt_at","id") WHERE state = 'received';--> statement-breakpoint
 CREATE INDEX "inbox_deliveries_received_at" ON "sync"."inbox_deliveries" USING btree ("received_at");--> statement-breakpoint
 CREATE INDEX "record_history_record" ON "sync"."record_history" USING btree ("integration","entity","external_id","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "record_states_target_key" ON "sync"."record_states" USING btree ("integration","entity","target_key") WHERE status = 'live' AND target_key IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "record_states_tombstones" ON "sync"."record_states" USING btree ("updated_at") WHERE status = 'tombstone';--> statement-breakpoint
 CREATE UNIQUE INDEX "sync_runs_active" ON "sync"."sync_runs" USING btree ("integration","entity") WHERE state IN ('queued','running') AND NOT is_dry_run;--> statement-breakpoint
 CREATE INDEX "sync_runs_claimable" ON "sync"."sync_runs" USING btree ("created_at") WHERE state IN ('queued','running');--> statement-breakpoint
