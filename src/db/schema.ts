@@ -37,6 +37,8 @@ export const inboxDeliveries = syncSchema.table(
     /** Null until known: where the type is in the body, the worker reads it. */
     eventType: text('event_type'),
     correlationId: text('correlation_id').notNull(),
+    /** JSON of the few headers that say what the body is: its content type, and where the event type stands. */
+    headers: text('headers').notNull().default('{}'),
     /** The exact bytes as signed. Bytes, not jsonb: a sender may legally sign what jsonb refuses. */
     body: bytea('body'),
     state: text('state').notNull().default('received'),

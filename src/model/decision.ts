@@ -2,8 +2,8 @@ import type { Instant } from './instant.ts';
 import type { Content } from './observation.ts';
 import type { RecordState } from './record-state.ts';
 
-/** What would satisfy a read made because of this decision: a sighting not older than `needLo`, or this version. */
-export type Need = { readonly needLo: Instant; readonly minVersion: bigint | null };
+/** The read that would settle a decision: a sighting not older than `needLo`, best made at `readAt`, when it can tell. */
+export type Need = { readonly needLo: Instant; readonly readAt: Instant };
 
 /** Why an observation was refused. Kept in the record's history, so the words are for people too. */
 export type StaleReason = 'older_version' | 'older_sighting' | 'same_version' | 'deleted';

@@ -18,7 +18,8 @@ export type NewDelivery = {
   readonly integration: string;
   readonly dedupeKey: string | null;
   readonly deliveryId: string | null;
-  readonly eventType: string | null;
+  /** Those headers that say what the body is, by lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly correlationId: string;
   readonly body: Buffer;
 };
@@ -28,7 +29,7 @@ export type ClaimedDelivery = {
   readonly id: number;
   readonly integration: string;
   readonly deliveryId: string | null;
-  readonly eventType: string | null;
+  readonly headers: Readonly<Record<string, string>>;
   readonly correlationId: string;
   readonly body: Buffer | null;
   readonly attempt: number;

@@ -23,14 +23,14 @@ export async function insertDeliveries(db: Db, deliveries: readonly NewDelivery[
   const column = (pick: (delivery: NewDelivery) => string | number | null) => sql.param(deliveries.map(pick));
   const rows = await queryRows<{ id: string; correlation_id: string; received_at: number }>(
     db,
-    sql`INSERT INTO sync.inbox_deliveries (integration, dedupe_key, delivery_id, event_type, correlation_id, body)
-        SELECT d.integration, d.dedupe_key, d.delivery_id, d.event_type, d.correlation_id,
+    sql`INSERT INTO sync.inbox_deliveries (integration, dedupe_key, delivery_id, headers, correlation_id, body)
+        SELECT d.integration, d.dedupe_key, d.delivery_id, d.headers, d.correlation_id,
                substring(${Buffer.concat(deliveries.map((delivery) => delivery.body))}::bytea FROM d.start FOR d.size)
         FROM unnest(${column((d) => d.integration)}::text[], ${column((d) => d.dedupeKey)}::text[],
-                    ${column((d) => d.deliveryId)}::text[], ${column((d) => d.eventType)}::text[],
+                    ${column((d) => d.deliveryId)}::text[], ${column((d) => JSON.stringify(d.headers))}::text[],
                     ${column((d) => d.correlationId)}::text[], ${sql.param(offsets)}::int[],
                     ${column((d) => d.body.length)}::int[])
-          AS d(integration, dedupe_key, delivery_id, event_type, correlation_id, start, size)
+          AS d(integration, dedupe_key, delivery_id, headers, correlation_id, start, size)
         ON CONFLICT (integration, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
         RETURNING id::text AS id, correlation_id, ${sql.raw(instantColumn('received_at'))}`,
   );
@@ -41,7 +41,7 @@ type DeliveryRow = {
   id: string;
   integration: string;
   delivery_id: string | null;
-  event_type: string | null;
+  headers: string;
   correlation_id: string;
   body: Buffer | null;
   attempt: number;
@@ -50,26 +50,27 @@ type DeliveryRow = {
 
 /**
  * Takes up to `limit` due deliveries of the named integrations for this transaction, oldest first. Rows that another
- * worker holds are skipped, not waited for; they are released when the transaction ends, however it ends.
+ * worker holds are skipped, not waited for (`only` asks for one delivery alone); they are released when the transaction ends, however it ends.
  */
 export async function claimDeliveries(
   tx: Db,
-  options: { integrations: readonly string[]; limit: number },
+  options: { integrations: readonly string[]; limit: number; only: number | null },
 ): Promise<ClaimedDelivery[]> {
   const rows = await queryRows<DeliveryRow>(
     tx,
-    sql`SELECT id::text AS id, integration, delivery_id, event_type, correlation_id, body, attempt,
+    sql`SELECT id::text AS id, integration, delivery_id, headers, correlation_id, body, attempt,
                ${sql.raw(instantColumn('received_at'))}
         FROM sync.inbox_deliveries
         WHERE state = 'received' AND next_attempt_at <= clock_timestamp()
           AND integration = ANY(${sql.param(options.integrations)}::text[])
+          ${options.only === null ? sql`` : sql`AND id = ${options.only}`}
         ORDER BY next_attempt_at, id LIMIT ${options.limit} FOR UPDATE SKIP LOCKED`,
   );
   return rows.map((row) => ({
     id: Number(row.id),
     integration: row.integration,
     deliveryId: row.delivery_id,
-    eventType: row.event_type,
+    headers: JSON.parse(row.headers),
     correlationId: row.correlation_id,
     body: row.body === null ? null : Buffer.from(row.body),
     attempt: Number(row.attempt),

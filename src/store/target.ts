@@ -54,9 +54,9 @@ export async function removeRows(tx: Db, table: TargetTable, keys: readonly stri
   return rows.length;
 }
 
-/** Keys, as text, of those contents whose row is missing or holds other values: damage, or someone else's edit. */
-export async function findDamagedRows(db: Db, table: TargetTable, contents: readonly Content[]): Promise<Set<string>> {
-  if (contents.length === 0) return new Set();
+/** Places, counted from 0, of those contents whose row is missing or holds other values: damage, or someone else's edit. */
+export async function findDamagedRows(db: Db, table: TargetTable, contents: readonly Content[]): Promise<number[]> {
+  if (contents.length === 0) return [];
   const key = quote(keyColumn(table).name);
   const columns = contentColumns(table);
   const conditions = [
@@ -67,12 +67,12 @@ export async function findDamagedRows(db: Db, table: TargetTable, contents: read
   if (table.deletedAtProperty !== null) {
     conditions.push(`t.${quote(columnOf(table, table.deletedAtProperty).name)} IS NOT NULL`);
   }
-  const rows = await queryRows<{ key: string }>(
+  const rows = await queryRows<{ place: number }>(
     db,
-    sql`SELECT ${sql.raw(`p.${key}::text AS key`)} FROM ${populated(table, contents)}
+    sql`SELECT p.ordinality::int AS place FROM ${populated(table, contents, ' WITH ORDINALITY')}
         LEFT JOIN ${sql.raw(`${tableName(table)} AS t ON t.${key} = p.${key} WHERE ${conditions.join(' OR ')}`)}`,
   );
-  return new Set(rows.map((row) => row.key));
+  return rows.map((row) => Number(row.place) - 1);
 }
 
 /** One row by key as JSON, column names as keys, or null. */
@@ -122,8 +122,9 @@ async function isUnique(db: Db, table: TargetTable): Promise<boolean> {
 }
 
 /** Rows typed by the table itself, so that every column type a user has is cast as PostgreSQL would on insert. */
-const populated = (table: TargetTable, contents: readonly Content[]): SQL =>
-  sql`jsonb_populate_recordset(${sql.raw(`NULL::${tableName(table)}`)}, ${toColumnJson(table, contents)}::text::jsonb) AS p`;
+const populated = (table: TargetTable, contents: readonly Content[], suffix = ''): SQL =>
+  sql`jsonb_populate_recordset(${sql.raw(`NULL::${tableName(table)}`)}, ${toColumnJson(table, contents)}::text::jsonb)
+      ${sql.raw(suffix)} AS p`;
 
 function toColumnJson(table: TargetTable, contents: readonly Content[]): string {
   const renames = Object.entries(table.columns);

@@ -119,7 +119,8 @@ function decideRegression(input: Input): Decision {
   const seenAt = state.regressSeenAt;
   if (seenAt !== null && seen.lo >= addMs(seenAt, confirmMs)) return accept(input, 'newer');
   const since = seenAt ?? input.now;
-  const need: Need = { needLo: addMs(since, confirmMs), minVersion: null };
+  const needLo = addMs(since, confirmMs);
+  const need: Need = { needLo, readAt: addMs(needLo, caps.readLagMs) };
   return { kind: 'verify', reason: 'regression', need, next: seenAt === null ? { ...state, regressSeenAt: since } : null };
 }
 
@@ -178,9 +179,8 @@ function verify(input: Input, reason: Extract<Decision, { kind: 'verify' }>['rea
 }
 
 /** A read settles it when it is later than both what we hold and what we were shown. */
-function needFor({ state, seen, now }: Input): Need {
-  const shown = seen.channel === 'hook' || seen.channel === 'manual' ? seen.hi : now;
-  return { needLo: Math.max(shown, state.hi === BEFORE_ALL ? shown : state.hi + 1), minVersion: null };
+function needFor({ state, seen, caps, now }: Input): Need {
+  return { needLo: Math.max(seen.hi, state.hi + 1), readAt: Math.max(now, addMs(state.hi, caps.readLagMs)) };
 }
 
 function olderReason({ state, seen }: Input): StaleReason {

@@ -1,0 +1,24 @@
+import type { Observation } from './observation.ts';
+
+/** An observation with what is needed to set it aside if the database refuses it. */
+export type Sighted = {
+  readonly seen: Observation;
+  /** The source's record as JSON text, for a dead letter; null when the observation is an absence. */
+  readonly record: string | null;
+  readonly inboxId: number | null;
+  readonly correlationId: string | null;
+  /** No further attempt will follow: a missing parent row is now the record's own fault. */
+  readonly isLastAttempt: boolean;
+};
+
+/**
+ * What became of a sighting. `defer`: somebody holds the row. `retry`: its parent row is not there yet.
+ * `hold`: its table cannot be written at all for now.
+ */
+export type Outcome =
+  | { readonly kind: 'insert' | 'update' | 'delete' | 'noop' | 'repair' | 'stale' | 'verify' | 'defer' | 'hold' | 'quarantine' }
+  | { readonly kind: 'retry'; readonly reason: 'missing_parent' };
+
+/** True for outcomes that changed the target. */
+export const isEffective = (outcome: Outcome): boolean =>
+  outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete' || outcome.kind === 'repair';

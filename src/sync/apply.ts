@@ -1,0 +1,174 @@
+import type { Db } from '../db/connect.ts';
+import { failureKind, sqlState } from '../db/failure.ts';
+import type { Outcome, Sighted } from '../model/apply.ts';
+import type { Instant } from '../model/instant.ts';
+import type { Content } from '../model/observation.ts';
+import { supersede } from '../store/dead-letters.ts';
+import { enqueueHints } from '../store/hints.ts';
+import { readDatabaseNow } from '../store/instants.ts';
+import { appendHistory } from '../store/record-history.ts';
+import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
+import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';
+import { blankState, type RecordState } from '../model/record-state.ts';
+import { foldRecord, type Folded } from './fold.ts';
+import { setRecordAside } from './quarantine.ts';
+import type { Stream } from './stream.ts';
+
+export type ApplyOptions = {
+  /** Compare unchanged rows with the target and rewrite those that were damaged. */
+  readonly repairs: boolean;
+};
+
+/**
+ * The only way into the target: brings records in line with what was seen of them, in the caller's transaction, so that
+ * the rows, the records' states and the caller's own bookkeeping agree. Safe to repeat: what is known already changes
+ * nothing. Reads that a decision calls for are queued as hints in the same transaction.
+ *
+ * Unchanged records are neither locked nor written. A record that the database refuses is set aside without stopping the
+ * others; one that somebody else holds comes back as `defer`, one whose parent row is missing as `retry`.
+ * Everything else that fails (connection, missing table, full disk) is thrown: it is no record's fault.
+ * @returns an outcome for each sighting, in the order given.
+ */
+export async function applyBatch(
+  tx: Db,
+  stream: Stream,
+  sightings: readonly Sighted[],
+  options: ApplyOptions,
+): Promise<Outcome[]> {
+  if (sightings.length === 0) return [];
+  try {
+    return await tx.transaction((savepoint) => applyAll(savepoint, stream, sightings, options));
+  } catch (error) {
+    if (!isRecordFault(error)) throw error;
+    return await applyOneByOne(tx, stream, sightings, options, error);
+  }
+}
+
+/** Some record of the batch failed, and the database does not say which: each gets a savepoint of its own. */
+async function applyOneByOne(
+  tx: Db,
+  stream: Stream,
+  sightings: readonly Sighted[],
+  options: ApplyOptions,
+  batchError: unknown,
+): Promise<Outcome[]> {
+  const groups = [...groupById(sightings).values()];
+  const outcomes = new Map<Sighted, Outcome>();
+  for (const group of groups) {
+    try {
+      if (groups.length === 1) throw batchError;
+      const done = await tx.transaction((savepoint) => applyAll(savepoint, stream, group, options));
+      group.forEach((sighted, place) => outcomes.set(sighted, done[place] ?? { kind: 'noop' }));
+    } catch (error) {
+      if (!isRecordFault(error)) throw error;
+      for (const sighted of group) outcomes.set(sighted, await outcomeOfFault(tx, stream, sighted, error));
+    }
+  }
+  return sightings.map((sighted) => outcomes.get(sighted) ?? { kind: 'noop' });
+}
+
+async function outcomeOfFault(tx: Db, stream: Stream, sighted: Sighted, error: unknown): Promise<Outcome> {
+  const kind = failureKind(error);
+  if (kind === 'lock_timeout') return { kind: 'defer' };
+  if (kind === 'foreign_key' && !sighted.isLastAttempt) return { kind: 'retry', reason: 'missing_parent' };
+  await setRecordAside(tx, stream, sighted, error);
+  return { kind: 'quarantine' };
+}
+
+/** What a record's own content, or another's hold on it, can bring about. A user's trigger may raise any other code. */
+function isRecordFault(error: unknown): boolean {
+  const kind = failureKind(error);
+  if (kind === 'other') return sqlState(error) !== null;
+  return kind === 'data' || kind === 'constraint' || kind === 'foreign_key' || kind === 'lock_timeout';
+}
+
+async function applyAll(
+  tx: Db,
+  stream: Stream,
+  sightings: readonly Sighted[],
+  options: ApplyOptions,
+): Promise<Outcome[]> {
+  const now = await readDatabaseNow(tx);
+  const groups = groupById(sightings);
+  const ids = [...groups.keys()];
+  const known = await readStates(tx, stream.key, ids);
+  const folded = new Map<string, Folded>();
+  for (const [id, group] of groups) folded.set(id, foldRecord(stream, known.get(id) ?? null, group, now));
+
+  const damaged = options.repairs ? await findDamaged(tx, stream, folded) : new Set<string>();
+  const contested = ids.filter((id) => folded.get(id)?.state !== null || damaged.has(id));
+  await settleContested(tx, stream, { groups, known, folded, damaged, contested, now });
+  await writeEffects(tx, stream, folded, damaged);
+
+  const places = new Map<Sighted, Outcome>();
+  for (const { outcomes } of folded.values()) for (const [sighted, outcome] of outcomes) places.set(sighted, outcome);
+  return sightings.map((sighted) => places.get(sighted) ?? { kind: 'noop' });
+}
+
+type Contest = {
+  groups: Map<string, Sighted[]>;
+  known: Map<string, RecordState>;
+  folded: Map<string, Folded>;
+  damaged: Set<string>;
+  contested: string[];
+  now: Instant;
+};
+
+/**
+ * Takes the records that would change and decides them again on what the lock shows. Records never seen are inserted with
+ * their final state at once; a rival's insert of the same record makes us wait, and then counts as known.
+ */
+async function settleContested(tx: Db, stream: Stream, contest: Contest): Promise<void> {
+  const { groups, known, folded, contested, now } = contest;
+  const fresh = contested.flatMap((id) => (known.has(id) ? [] : (folded.get(id)?.state ?? [])));
+  const won = await insertStates(tx, stream.key, fresh.map((state) => storable(stream, state)));
+  const toLock = contested.filter((id) => !won.has(id));
+  const locked = await lockStates(tx, stream.key, toLock);
+  const changed: RecordState[] = [];
+  for (const id of toLock) {
+    const again = foldRecord(stream, locked.get(id) ?? blankState(id), groups.get(id) ?? [], now);
+    folded.set(id, again);
+    if (again.state !== null) changed.push(storable(stream, again.state));
+    if (again.last !== 'noop' || again.state?.status === 'tombstone') contest.damaged.delete(id);
+  }
+  await saveStates(tx, stream.key, changed);
+}
+
+async function writeEffects(tx: Db, stream: Stream, folded: Map<string, Folded>, damaged: Set<string>): Promise<void> {
+  const all = [...folded.values()];
+  const applied = all.filter((one) => one.effect !== null);
+  const repairs = all.filter((one) => damaged.has(one.externalId));
+  const upserts = applied.flatMap(({ effect }) => (effect?.kind === 'upsert' ? [effect.content] : []));
+  const deletes = applied.flatMap(({ effect }) => (effect?.kind === 'delete' ? [effect.targetKey] : []));
+  await removeRows(tx, stream.target, [...deletes, ...applied.flatMap(({ leftKeys }) => leftKeys)]);
+  await writeRows(tx, stream.target, [...upserts, ...repairs.flatMap(contentOf)]);
+  for (const one of repairs) one.markRepaired();
+  await appendHistory(tx, stream.key, all.flatMap(({ history }) => history));
+  await enqueueHints(tx, stream.key, all.flatMap(({ hints }) => hints));
+  const settled = applied.map(({ externalId, hi }) => ({ externalId, hi }));
+  await supersede(tx, stream.key, settled);
+}
+
+/** Ids of records that are unchanged at the source but whose row is not what we wrote. */
+async function findDamaged(tx: Db, stream: Stream, folded: Map<string, Folded>): Promise<Set<string>> {
+  const unchanged = [...folded.values()].filter((one) => one.last === 'noop' && one.content !== null);
+  const contents = unchanged.flatMap(contentOf);
+  const places = await findDamagedRows(tx, stream.target, contents);
+  return new Set(places.flatMap((place) => unchanged[place]?.externalId ?? []));
+}
+
+const contentOf = ({ content }: Folded): Content[] => (content === null ? [] : [content]);
+
+/** The base's content is stored only where something will ask for it; its hash always is. */
+const storable = (stream: Stream, state: RecordState): RecordState =>
+  stream.keepsBase || state.base === null ? state : { ...state, base: null };
+
+function groupById(sightings: readonly Sighted[]): Map<string, Sighted[]> {
+  const groups = new Map<string, Sighted[]>();
+  for (const sighted of sightings) {
+    const group = groups.get(sighted.seen.externalId);
+    if (group === undefined) groups.set(sighted.seen.externalId, [sighted]);
+    else group.push(sighted);
+  }
+  return groups;
+}

@@ -1,0 +1,28 @@
+import { failureKind } from '../db/failure.ts';
+import { SourceError } from '../source/error.ts';
+
+/** A lease that somebody else holds by now: roll back, and leave the work to them. */
+export class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+}
+
+/** What a run or a worker tells people about a failure: a stable code and words without values, SQL or stacks. */
+export function describeFailure(error: unknown): { code: string; message: string } {
+  if (error instanceof SourceError) return { code: error.code, message: error.message };
+  if (error instanceof LeaseLostError) return { code: 'lease_lost', message: 'another worker took over' };
+  const kind = failureKind(error);
+  switch (kind) {
+    case 'connection':
+      return { code: 'database_connection', message: 'the database could not be reached' };
+    case 'schema':
+      return { code: 'database_schema', message: 'a table, column or right that is needed is missing in the database' };
+    case 'full':
+      return { code: 'database_full', message: 'the database is out of disk or memory' };
+    case 'serialization':
+    case 'lock_timeout':
+    case 'timeout':
+      return { code: `database_${kind}`, message: 'the database was too busy with the same rows' };
+    default:
+      return { code: 'internal', message: error instanceof Error ? error.name : 'unknown failure' };
+  }
+}

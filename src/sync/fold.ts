@@ -1,0 +1,169 @@
+import type { Outcome, Sighted } from '../model/apply.ts';
+import { assertNever } from '../lib/assert-never.ts';
+import type { Decision, Need } from '../model/decision.ts';
+import type { NewHint } from '../model/hint.ts';
+import { BEFORE_ALL, type Instant } from '../model/instant.ts';
+import type { Content } from '../model/observation.ts';
+import { blankState, type RecordState } from '../model/record-state.ts';
+import type { HistoryEntry } from '../store/record-history.ts';
+import { decide } from './decide.ts';
+import type { Stream } from './stream.ts';
+
+/** What is to be done to the target for one record. */
+export type Effect =
+  | { readonly kind: 'upsert'; readonly content: Content }
+  | { readonly kind: 'delete'; readonly targetKey: string };
+
+/** All sightings of one record in a batch, decided one after the other and summed up. */
+export type Folded = {
+  readonly externalId: string;
+  /** The state to store; null when nothing about it changed. */
+  readonly state: RecordState | null;
+  readonly effect: Effect | null;
+  /** Keys of rows that the record had before its own key changed. */
+  readonly leftKeys: readonly string[];
+  /** Content of the last sighting, for comparing with the row. */
+  readonly content: Content | null;
+  readonly last: Outcome['kind'];
+  /** Latest moment that an effective sighting speaks of. */
+  readonly hi: Instant;
+  readonly outcomes: ReadonlyMap<Sighted, Outcome>;
+  readonly history: readonly HistoryEntry[];
+  readonly hints: readonly NewHint[];
+  /** Turns the last outcome into `repair`. */
+  markRepaired(): void;
+};
+
+/** Decides the sightings of one record in order. Pure; `stored` is null for a record never seen. */
+export function foldRecord(stream: Stream, stored: RecordState | null, group: readonly Sighted[], now: Instant): Folded {
+  const externalId = group[0]?.seen.externalId ?? stored?.externalId ?? '';
+  const context = { caps: stream.caps, now, hashOf: stream.mapper.hashOf };
+  const outcomes = new Map<Sighted, Outcome>();
+  const history: HistoryEntry[] = [];
+  const hints: NewHint[] = [];
+  const leftKeys: string[] = [];
+  let state = stored ?? blankState(externalId);
+  let effect: Effect | null = null;
+  let isChanged = false;
+  let hi = BEFORE_ALL;
+
+  for (const sighted of group) {
+    const decision = decide(state, sighted.seen, context);
+    const next = nextState(decision);
+    if (decision.kind === 'upsert') effect = { kind: 'upsert', content: decision.content };
+    // A record that we never held has no row of ours; a row of that key would be somebody else's.
+    if (decision.kind === 'delete' && (state.status === 'live' || effect !== null)) {
+      effect = { kind: 'delete', targetKey: state.targetKey ?? externalId };
+    }
+    const outcome = outcomeOf(decision, state);
+    if (next !== null) {
+      const before = state;
+      state = decision.kind === 'upsert' ? withTargetKey(stream, next) : next;
+      if (before.status === 'live' && before.targetKey !== state.targetKey) leftKeys.push(before.targetKey ?? externalId);
+      isChanged = true;
+    }
+    if (decision.kind === 'upsert' || decision.kind === 'delete') hi = Math.max(hi, sighted.seen.hi);
+    outcomes.set(sighted, outcome);
+    history.push(...entryFor(decision, outcome, sighted, state));
+    hints.push(...hintFor(decision, sighted));
+  }
+  const lastSighted = group.at(-1);
+  return {
+    externalId,
+    state: isChanged ? state : null,
+    effect,
+    leftKeys,
+    content: lastSighted?.seen.content ?? null,
+    last: (lastSighted && outcomes.get(lastSighted)?.kind) ?? 'noop',
+    hi,
+    outcomes,
+    history,
+    hints,
+    markRepaired() {
+      if (lastSighted === undefined) return;
+      outcomes.set(lastSighted, { kind: 'repair' });
+      history.push(entry(lastSighted, state, 'repair', 'row_differed'));
+    },
+  };
+}
+
+function nextState(decision: Decision): RecordState | null {
+  return decision.kind === 'stale' ? null : decision.next;
+}
+
+function outcomeOf(decision: Decision, before: RecordState): Outcome {
+  switch (decision.kind) {
+    case 'noop':
+    case 'stale':
+    case 'verify':
+      return { kind: decision.kind };
+    case 'upsert':
+      return { kind: decision.isInsert ? 'insert' : 'update' };
+    case 'delete':
+      return { kind: before.status === 'live' ? 'delete' : 'noop' };
+    default:
+      return assertNever(decision);
+  }
+}
+
+/** Nothing is told of an unchanged record: its history would be all "nothing happened". */
+function entryFor(decision: Decision, outcome: Outcome, sighted: Sighted, after: RecordState): HistoryEntry[] {
+  switch (decision.kind) {
+    case 'noop':
+      return [];
+    case 'stale':
+      return [entry(sighted, after, 'stale', decision.reason)];
+    case 'verify':
+      return [entry(sighted, after, decision.reason === 'regression' ? 'regression' : 'verify', decision.reason)];
+    case 'upsert':
+      return [entry(sighted, after, outcome.kind === 'insert' ? 'insert' : 'update', decision.isWeak ? 'weak' : null)];
+    case 'delete':
+      return [entry(sighted, after, 'delete', sighted.seen.isPositiveDelete ? 'said_deleted' : 'not_found')];
+    default:
+      return assertNever(decision);
+  }
+}
+
+function entry(
+  { seen, correlationId }: Sighted,
+  after: RecordState,
+  decision: HistoryEntry['decision'],
+  reason: string | null,
+): HistoryEntry {
+  const isApplied = decision === 'insert' || decision === 'update' || decision === 'delete' || decision === 'repair';
+  return {
+    externalId: seen.externalId,
+    channel: seen.channel,
+    origin: seen.origin,
+    decision,
+    reason,
+    version: seen.version,
+    hash: seen.hash,
+    appliedSeq: isApplied ? after.appliedSeq : null,
+    correlationId,
+  };
+}
+
+function hintFor(decision: Decision, sighted: Sighted): NewHint[] {
+  if (decision.kind === 'verify') return [hint(sighted, decision.need)];
+  if (decision.kind === 'upsert' && decision.verify !== null) return [hint(sighted, decision.verify)];
+  return [];
+}
+
+const hint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
+  externalId: seen.externalId,
+  reason: 'verify',
+  needLo: need.needLo,
+  minVersion: null,
+  runAt: need.readAt,
+  attempt: 0,
+  correlationId,
+  runId: seen.isFullRun ? seen.origin.id : null,
+});
+
+/** Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. */
+function withTargetKey(stream: Stream, state: RecordState): RecordState {
+  const value = state.base?.[stream.target.keyProperty];
+  const key = value === undefined || value === null ? state.externalId : String(value);
+  return key === state.externalId ? state : { ...state, targetKey: key };
+}

@@ -1,0 +1,192 @@
+import type { Db } from '../db/connect.ts';
+import { failureKind } from '../db/failure.ts';
+import { isEffective, type Outcome, type Sighted } from '../model/apply.ts';
+import type { NewHint } from '../model/hint.ts';
+import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
+import { setAside } from '../store/dead-letters.ts';
+import { enqueueHints } from '../store/hints.ts';
+import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
+import { readDatabaseNow } from '../store/instants.ts';
+import { pauseStream } from '../store/streams.ts';
+import { applyBatch } from './apply.ts';
+import type { SyncDeps } from './deps.ts';
+import { type DeliveryParts, type EventPart, takeApart } from './events.ts';
+import { describeFailure } from './failures.ts';
+import type { Integration } from './integration.ts';
+import { setUnmappedAside, type Unmapped } from './quarantine.ts';
+import { decideAfterFailure, MAX_ATTEMPTS } from './retry.ts';
+import type { Stream } from './stream.ts';
+
+export type IngestDeps = SyncDeps & { readonly integrations: ReadonlyMap<string, Integration> };
+export type IngestReport = { readonly claimed: number; readonly applied: number; readonly hints: number };
+
+/** After a table or column went missing its deliveries wait this long between attempts. */
+const SCHEMA_WAIT_MS = 30_000;
+
+/**
+ * Takes up to `limit` deliveries from the inbox and applies them, in one transaction: claimed, mapped, applied and finished
+ * together, or not at all. A delivery that cannot be read becomes a dead letter; one whose record somebody holds waits and
+ * is tried again. When the whole batch fails for no record's sake the deliveries are tried one by one, so that a single
+ * one cannot hold up the rest; connection failures are thrown, and nothing is lost by them.
+ */
+export async function ingestOnce(deps: IngestDeps, limit: number): Promise<IngestReport> {
+  const held: ClaimedDelivery[] = [];
+  try {
+    return await ingestBatch(deps, limit, held);
+  } catch (error) {
+    const kind = failureKind(error);
+    if (kind === 'connection' || kind === 'full' || held.length === 0) throw error;
+    if (kind === 'serialization' || kind === 'lock_timeout') return { claimed: held.length, applied: 0, hints: 0 };
+    deps.log.error({ ...describeFailure(error), err: error, deliveries: held.length }, 'batch failed; trying one by one');
+    return await ingestEach(deps, held);
+  }
+}
+
+async function ingestBatch(
+  deps: IngestDeps,
+  limit: number,
+  held: ClaimedDelivery[],
+  only?: number,
+): Promise<IngestReport> {
+  const work = await deps.db.transaction(async (tx) => {
+    const integrations = [...deps.integrations.keys()];
+    const claimed = await claimDeliveries(tx, { integrations, limit, only: only ?? null });
+    held.push(...claimed);
+    if (claimed.length === 0) return null;
+    await deps.crashPoint('C3');
+    const parts = claimed.map((delivery) => takeApart(deps.integrations.get(delivery.integration), delivery));
+    const applied = await applyParts(tx, deps, parts);
+    for (const one of parts) if (one.problem !== null) await buryDelivery(tx, one);
+    await finishDeliveries(tx, parts.map((one) => outcomeOf(deps, one, applied.outcomes)));
+    return { claimed, applied };
+  });
+  if (work === null) return { claimed: 0, applied: 0, hints: 0 };
+  await deps.crashPoint('C6');
+  for (const [stream, count] of work.applied.effective) {
+    deps.tally.hook(stream.key, count, work.claimed.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0));
+  }
+  if (work.applied.hints > 0) deps.wakeHints();
+  return { claimed: work.claimed.length, applied: sum(work.applied.effective.values()), hints: work.applied.hints };
+}
+
+type Applied = {
+  readonly outcomes: ReadonlyMap<Sighted, Outcome>;
+  readonly effective: ReadonlyMap<Stream, number>;
+  readonly hints: number;
+};
+
+/** All parts of a batch by stream, streams in the order of their names: every worker locks in one order. */
+async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryParts[]): Promise<Applied> {
+  const outcomes = new Map<Sighted, Outcome>();
+  const effective = new Map<Stream, number>();
+  let hints = 0;
+  const now = await readDatabaseNow(tx);
+  for (const [stream, events] of groupByStream(parts)) {
+    const sighted = events.flatMap((event) => (event.kind === 'sighted' ? [event.sighted] : []));
+    const unmapped = events.flatMap((event): Unmapped[] => (event.kind === 'unmapped' ? [event.unmapped] : []));
+    const wanted = events.flatMap((event): NewHint[] => (event.kind === 'hint' ? [{ ...event.hint, runAt: now }] : []));
+    const done = await applyOrHold(tx, deps, stream, sighted);
+    sighted.forEach((one, place) => outcomes.set(one, done[place] ?? { kind: 'noop' }));
+    for (const one of unmapped) await setUnmappedAside(tx, stream, one);
+    await enqueueHints(tx, stream.key, wanted);
+    effective.set(stream, done.filter(isEffective).length);
+    hints += wanted.length + done.filter(({ kind }) => kind === 'verify').length;
+  }
+  return { outcomes, effective, hints };
+}
+
+/** A missing table is no record's fault: the stream is paused in so many words, and its deliveries wait. */
+async function applyOrHold(tx: Db, deps: IngestDeps, stream: Stream, sighted: readonly Sighted[]): Promise<Outcome[]> {
+  try {
+    return await applyBatch(tx, stream, sighted, { repairs: false });
+  } catch (error) {
+    if (failureKind(error) !== 'schema') throw error;
+    deps.log.error({ ...stream.key, ...describeFailure(error) }, 'target cannot be written; its deliveries wait');
+    await pauseStream(tx, stream.key, describeFailure(error).message);
+    return sighted.map(() => ({ kind: 'hold' }));
+  }
+}
+
+function groupByStream(parts: readonly DeliveryParts[]): [Stream, EventPart[]][] {
+  const groups = new Map<Stream, EventPart[]>();
+  for (const { events } of parts) {
+    for (const event of events) {
+      const group = groups.get(event.stream);
+      if (group === undefined) groups.set(event.stream, [event]);
+      else group.push(event);
+    }
+  }
+  const name = ({ key }: Stream) => `${key.integration}/${key.entity}`;
+  return [...groups].sort(([left], [right]) => (name(left) < name(right) ? -1 : 1));
+}
+
+/** The worst that happened to any part of a delivery decides what becomes of it. */
+function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap<Sighted, Outcome>): DeliveryOutcome {
+  const { delivery, eventType } = parts;
+  const { id, attempt } = delivery;
+  if (parts.problem !== null) return { id, to: 'dead', eventType, outcome: parts.problem.code };
+  const kinds = new Set(
+    parts.events.map((event) => (event.kind === 'sighted' ? (outcomes.get(event.sighted)?.kind ?? 'noop') : event.kind)),
+  );
+  if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold' };
+  if (kinds.has('defer') || kinds.has('retry')) {
+    const step = decideAfterFailure({ attempt: Math.min(attempt + 1, MAX_ATTEMPTS - 1), random: deps.random() });
+    return { id, to: 'received', waitMs: step.kind === 'retry' ? step.waitMs : SCHEMA_WAIT_MS, outcome: 'defer' };
+  }
+  if (parts.events.length === 0) return { id, to: 'skipped', eventType, outcome: parts.skippedBecause };
+  return { id, to: 'applied', eventType, outcome: [...kinds].sort().join(',') };
+}
+
+async function buryDelivery(tx: Db, { delivery, problem }: DeliveryParts): Promise<void> {
+  await setAside(tx, {
+    integration: delivery.integration,
+    entity: null,
+    externalId: null,
+    channel: 'hook',
+    inboxId: delivery.id,
+    record: null,
+    isPartial: false,
+    isDelete: false,
+    lo: Number.NEGATIVE_INFINITY,
+    hi: delivery.receivedAt,
+    version: null,
+    errorCode: problem?.code ?? 'unreadable',
+    fieldPath: problem?.fieldPath ?? null,
+    message: `${delivery.integration}: ${problem?.message ?? 'the delivery cannot be read'}`,
+    correlationId: delivery.correlationId,
+  });
+}
+
+/** Each delivery alone. One that still fails waits, and after its last attempt becomes a dead letter. */
+async function ingestEach(deps: IngestDeps, held: readonly ClaimedDelivery[]): Promise<IngestReport> {
+  let applied = 0;
+  let hints = 0;
+  for (const delivery of held) {
+    try {
+      const report = await ingestBatch(deps, 1, [], delivery.id);
+      applied += report.applied;
+      hints += report.hints;
+    } catch (error) {
+      if (failureKind(error) === 'connection') throw error;
+      await failDelivery(deps, delivery, error);
+    }
+  }
+  return { claimed: held.length, applied, hints };
+}
+
+async function failDelivery(deps: IngestDeps, delivery: ClaimedDelivery, error: unknown): Promise<void> {
+  const { code, message } = describeFailure(error);
+  deps.log.error({ delivery: delivery.id, correlationId: delivery.correlationId, code, err: error }, 'delivery failed');
+  const step = decideAfterFailure({ attempt: delivery.attempt + 1, random: deps.random() });
+  await deps.db.transaction(async (tx) => {
+    const { id } = delivery;
+    if (step.kind === 'retry') {
+      await finishDeliveries(tx, [{ id, to: 'received', waitMs: step.waitMs, outcome: code }]);
+      return;
+    }
+    await buryDelivery(tx, { delivery, events: [], eventType: null, skippedBecause: '', problem: { code, message, fieldPath: null } });
+    await finishDeliveries(tx, [{ id, to: 'dead', eventType: null, outcome: code }]);
+  });
+}
+
+const sum = (numbers: Iterable<number>): number => [...numbers].reduce((total, one) => total + one, 0);

@@ -1,0 +1,91 @@
+import type { Mapped, MappingProblem } from '../mapping/mapper.ts';
+import type { Sighted } from '../model/apply.ts';
+import type { Instant } from '../model/instant.ts';
+import type { Channel, Observation, Origin } from '../model/observation.ts';
+import type { Stream } from './stream.ts';
+
+/** Where and when a source's record was seen. */
+export type Sight = {
+  readonly channel: Channel;
+  readonly origin: Origin;
+  readonly lo: Instant;
+  readonly hi: Instant;
+  readonly isFullRun: boolean;
+  readonly isPartial: boolean;
+  readonly previousVersion: bigint | null;
+  readonly etag: string | null;
+  readonly inboxId: number | null;
+  readonly correlationId: string | null;
+  readonly isLastAttempt: boolean;
+};
+
+export type Observed =
+  | { readonly kind: 'sighted'; readonly sighted: Sighted }
+  | { readonly kind: 'ignored'; readonly externalId: string | null }
+  | { readonly kind: 'invalid'; readonly externalId: string | null; readonly problem: MappingProblem; readonly record: unknown };
+
+/** Maps one source record into an observation. Never throws: a record that does not map comes back as `invalid`. */
+export function observe(stream: Stream, record: unknown, sight: Sight): Observed {
+  const mapped = stream.mapper.map(record, { isPartial: sight.isPartial });
+  switch (mapped.kind) {
+    case 'ignored':
+      return { kind: 'ignored', externalId: mapped.externalId };
+    case 'invalid':
+      return { kind: 'invalid', externalId: mapped.externalId, problem: mapped.problem, record };
+    case 'mapped':
+      return { kind: 'sighted', sighted: toSighted(mapped, record, sight) };
+  }
+}
+
+/** The observation that a record is not there. */
+export function observeAbsence(
+  externalId: string,
+  sight: Sight,
+  said: { isPositiveDelete: boolean; version: bigint | null },
+): Sighted {
+  return wrap(
+    { ...common(externalId, sight), content: null, hash: null, partial: false, version: said.version, isPositiveDelete: said.isPositiveDelete },
+    null,
+    sight,
+  );
+}
+
+function toSighted(mapped: Extract<Mapped, { kind: 'mapped' }>, record: unknown, sight: Sight): Sighted {
+  const { externalId, version } = mapped;
+  if (mapped.isDeleted) return observeAbsence(externalId, sight, { isPositiveDelete: true, version });
+  const { content, hash } = mapped;
+  const seen: Observation = {
+    ...common(externalId, sight),
+    content,
+    hash: sight.isPartial ? null : hash,
+    partial: sight.isPartial,
+    version,
+    isPositiveDelete: false,
+  };
+  return wrap(seen, record, sight);
+}
+
+const common = (externalId: string, sight: Sight) => ({
+  externalId,
+  previousVersion: sight.previousVersion,
+  etag: sight.etag,
+  lo: sight.lo,
+  hi: sight.hi,
+  channel: sight.channel,
+  isFullRun: sight.isFullRun,
+  origin: sight.origin,
+});
+
+/** The record's text is made only when something asks for it: most records are never set aside. */
+function wrap(seen: Observation, record: unknown, sight: Sight): Sighted {
+  const { inboxId, correlationId, isLastAttempt } = sight;
+  return {
+    seen,
+    get record() {
+      return record === null ? null : JSON.stringify(record);
+    },
+    inboxId,
+    correlationId,
+    isLastAttempt,
+  };
+}

@@ -1,0 +1,195 @@
+import { failureKind } from '../db/failure.ts';
+import type { Outcome } from '../model/apply.ts';
+import type { LeasedHint, NewHint } from '../model/hint.ts';
+import { addMs, type Instant } from '../model/instant.ts';
+import type { Sighting } from '../source/client.ts';
+import { SourceError } from '../source/error.ts';
+import { setAside } from '../store/dead-letters.ts';
+import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
+import { readDatabaseNow } from '../store/instants.ts';
+import { addRunDeletions, readRun } from '../store/runs.ts';
+import type { Db } from '../db/connect.ts';
+import { applyBatch } from './apply.ts';
+import { describeFailure, LeaseLostError } from './failures.ts';
+import type { IngestDeps } from './ingest.ts';
+import { observe, observeAbsence, type Observed, type Sight } from './observe.ts';
+import { setUnmappedAside } from './quarantine.ts';
+import { fullJitterMs, MAX_ATTEMPTS } from './retry.ts';
+import { type Stream, streamName } from './stream.ts';
+
+/** Longer than any read may take, so that a lease never lapses under a living worker. */
+const HINT_LEASE_MS = 60_000;
+const READ_DEADLINE_MS = 50_000;
+/** A lapsed need is asked for again this soon at the earliest. */
+const MIN_WAIT_MS = 50;
+
+export type RereadReport = { readonly claimed: number; readonly applied: number };
+
+/**
+ * Takes up to `limit` due hints, reads each record from its source, and applies what it shows. The reads run side by side
+ * and outside of any transaction; each answer is applied together with the removal of its hint. A read that comes too
+ * early to settle its question is asked again, so a lagging replica cannot hide a change or fake a deletion.
+ */
+export async function rereadOnce(deps: IngestDeps, limit: number, signal: AbortSignal): Promise<RereadReport> {
+  const integrations = [...deps.integrations.keys()];
+  const hints = await claimHints(deps.db, { integrations, limit, leaseMs: HINT_LEASE_MS });
+  if (hints.length === 0) return { claimed: 0, applied: 0 };
+  await deps.crashPoint('C4');
+  const applied = await Promise.all(hints.map((hint) => rereadSafely(deps, hint, signal)));
+  return { claimed: hints.length, applied: applied.filter(Boolean).length };
+}
+
+/** @returns true when the read changed the target. */
+async function rereadSafely(deps: IngestDeps, hint: LeasedHint, signal: AbortSignal): Promise<boolean> {
+  const stream = deps.streams.get(streamName(hint));
+  if (stream === undefined || stream.get === null) {
+    await drop(deps, hint);
+    return false;
+  }
+  try {
+    const sighting = await stream.client.getRecord(stream.get, hint.externalId, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(READ_DEADLINE_MS)]),
+    });
+    await deps.crashPoint('C5');
+    return await applySighting(deps, stream, hint, sighting);
+  } catch (error) {
+    if (error instanceof LeaseLostError || signal.aborted) return false;
+    if (failureKind(error) === 'connection') throw error;
+    await postpone(deps, stream, hint, error);
+    return false;
+  }
+}
+
+async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint, sighting: Sighting): Promise<boolean> {
+  const sight = sightOf(stream, hint, sighting);
+  const outcome = await deps.db.transaction(async (tx): Promise<Outcome> => {
+    if (!(await finishHint(tx, hint))) throw new LeaseLostError('The hint was taken over');
+    const observed = observeSighting(stream, hint, sighting, sight);
+    if (observed.kind === 'ignored') return { kind: 'noop' };
+    if (observed.kind === 'invalid') {
+      await setUnmappedAside(tx, stream, { ...sight, problem: observed.problem, record: observed.record, isDelete: false });
+      return { kind: 'quarantine' };
+    }
+    const [made] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
+    const result = made ?? { kind: 'noop' };
+    if (hint.runId !== null && result.kind === 'delete') await addRunDeletions(tx, hint.runId, 1);
+    const again = nextRead(stream, hint, { outcome: result, version: observed.sighted.seen.version, lo: sight.lo });
+    if (again !== null) await enqueueHints(tx, stream.key, [{ ...again, runAt: Math.max(again.runAt, await soon(tx)) }]);
+    return result;
+  });
+  await countDrift(deps, stream, hint, outcome);
+  if (outcome.kind === 'verify' || outcome.kind === 'defer') deps.wakeHints();
+  return outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete';
+}
+
+const soon = async (tx: Db): Promise<Instant> => addMs(await readDatabaseNow(tx), MIN_WAIT_MS);
+
+function sightOf(stream: Stream, hint: LeasedHint, { startedAt, endedAt, ...rest }: Sighting): Sight {
+  return {
+    channel: 'get',
+    origin: { kind: 'hint', id: String(hint.id), reason: hint.reason },
+    lo: addMs(startedAt, -stream.caps.readLagMs),
+    hi: endedAt,
+    isFullRun: false,
+    isPartial: false,
+    previousVersion: null,
+    etag: rest.kind === 'found' ? rest.etag : null,
+    inboxId: null,
+    correlationId: hint.correlationId,
+    isLastAttempt: hint.attempt >= MAX_ATTEMPTS,
+  };
+}
+
+function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, sight: Sight): Observed {
+  if (sighting.kind === 'absent') {
+    return { kind: 'sighted', sighted: observeAbsence(hint.externalId, sight, { isPositiveDelete: false, version: null }) };
+  }
+  return observe(stream, sighting.record, sight);
+}
+
+/** The read that is still needed after this one, or null. A satisfied hint shows the wanted version, or is late enough. */
+function nextRead(
+  stream: Stream,
+  hint: LeasedHint,
+  shown: { outcome: Outcome; version: bigint | null; lo: Instant },
+): NewHint | null {
+  const again = (runAt: Instant): NewHint => ({ ...carried(hint), runAt });
+  const { kind } = shown.outcome;
+  if (kind === 'defer' || kind === 'retry' || kind === 'hold') {
+    return again(addMs(shown.lo, stream.caps.readLagMs + fullJitterMs(hint.attempt, 0.5)));
+  }
+  const showsVersion = hint.minVersion !== null && shown.version !== null && shown.version >= hint.minVersion;
+  if (showsVersion || shown.lo >= hint.needLo) return null;
+  return again(addMs(hint.needLo, stream.caps.readLagMs));
+}
+
+const carried = (hint: LeasedHint): Omit<NewHint, 'runAt'> => ({
+  externalId: hint.externalId,
+  reason: hint.reason,
+  needLo: hint.needLo,
+  minVersion: hint.minVersion,
+  attempt: hint.attempt,
+  correlationId: hint.correlationId,
+  runId: hint.runId,
+});
+
+/**
+ * After a failed read the need stays and is asked for later. Failures that no later read can mend (an id that cannot
+ * stand in a path, answers that are not what the definition says) end as a dead letter after the last attempt.
+ */
+async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, error: unknown): Promise<void> {
+  const { code, message } = describeFailure(error);
+  const isHopeless = code === 'bad_id' || (hint.attempt >= MAX_ATTEMPTS && !isPassing(error));
+  const waitMs = Math.max(retryAfterMs(error), fullJitterMs(hint.attempt, deps.random()));
+  deps.log.warn({ ...stream.key, externalId: hint.externalId, attempt: hint.attempt, code }, 'read failed');
+  await deps.db.transaction(async (tx) => {
+    if (!(await finishHint(tx, hint))) return;
+    const now = await readDatabaseNow(tx);
+    if (!isHopeless) {
+      await enqueueHints(tx, stream.key, [{ ...carried(hint), runAt: addMs(now, Math.max(waitMs, MIN_WAIT_MS)) }]);
+      return;
+    }
+    await setAside(tx, {
+      ...stream.key,
+      externalId: hint.externalId,
+      channel: 'get',
+      inboxId: null,
+      record: null,
+      isPartial: false,
+      isDelete: false,
+      lo: Number.NEGATIVE_INFINITY,
+      hi: now,
+      version: null,
+      errorCode: code,
+      fieldPath: null,
+      message: `${streamName(stream.key)} record ${hint.externalId}: it cannot be read: ${message}`,
+      correlationId: hint.correlationId,
+    });
+  });
+}
+
+/** The source is down, throttles us or refuses our credentials: nothing is known about this record, so it stays wanted. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof SourceError)) return failureKind(error) !== 'other';
+  return error.isRetryable || error.code === 'unauthorized' || error.code === 'forbidden' || error.code === 'aborted';
+}
+
+const retryAfterMs = (error: unknown): number => (error instanceof SourceError ? (error.retryAfterMs ?? 0) : 0);
+
+/** What a run's own reads changed is drift too: no webhook had brought it. */
+async function countDrift(deps: IngestDeps, stream: Stream, hint: LeasedHint, outcome: Outcome): Promise<void> {
+  if (hint.runId === null) {
+    if (outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete') deps.tally.hookRead(stream.key);
+    return;
+  }
+  const run = await readRun(deps.db, hint.runId);
+  if (run === null || run.isBackfill) return;
+  if (outcome.kind === 'insert') deps.tally.drift(stream.key, 'missing', 1);
+  if (outcome.kind === 'update') deps.tally.drift(stream.key, 'stale', 1);
+  if (outcome.kind === 'delete') deps.tally.drift(stream.key, 'deleted', 1);
+}
+
+/** The stream cannot read by id any more: what the hint wanted is owed by the next full run. */
+async function drop(deps: IngestDeps, hint: LeasedHint): Promise<void> {
+  await deps.db.transaction((tx) => finishHint(tx, hint));
+}

@@ -1,0 +1,36 @@
+import type { Mapper } from '../mapping/mapper.ts';
+import type { Capabilities } from '../model/capabilities.ts';
+import type { StreamKey } from '../model/observation.ts';
+import type { TargetTable } from '../model/target.ts';
+import type { SourceClient } from '../source/client.ts';
+import type { GetDefinition, ListDefinition } from '../source/definition.ts';
+
+/** How a source is asked for what changed since a key. */
+export type ChangedSince = {
+  readonly param: string;
+  /** Key (in the version's unit) as the source writes it. */
+  readonly format: (key: bigint) => string;
+  /** Sent in addition to the list's own query. */
+  readonly query: Readonly<Record<string, string>>;
+  /** How far before the cursor to read, in the version's unit. */
+  readonly overlap: bigint;
+};
+
+/** One entity of one integration, ready to be worked on: what the flows take as an argument. */
+export type Stream = {
+  readonly key: StreamKey;
+  readonly caps: Capabilities;
+  readonly target: TargetTable;
+  readonly mapper: Mapper;
+  /** Something will ask for the base's content (partial payloads). */
+  readonly keepsBase: boolean;
+  readonly client: SourceClient;
+  readonly list: ListDefinition;
+  readonly changedSince: ChangedSince | null;
+  readonly get: GetDefinition | null;
+  readonly deletions: { readonly maxShare: number; readonly minimum: number };
+  /** Full runs compare unchanged rows with the target and rewrite damaged ones. */
+  readonly repairs: boolean;
+};
+
+export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;
