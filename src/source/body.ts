@@ -8,6 +8,9 @@ export const ACCEPT_ENCODING = 'gzip, br';
 
 const UNPACK = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), br: promisify(brotliDecompress) };
 
+/** One for all: without `stream` it keeps nothing between calls. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 type Body = Dispatcher.ResponseData['body'];
 
 /**
@@ -24,7 +27,7 @@ export async function readJson(
   const bytes = await unpack(endpoint, await body.bytes(), headers['content-encoding'], maxBytes);
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = UTF8.decode(bytes);
   } catch {
     throw new SourceError('invalid_response', `${endpoint}: expected JSON, got bytes that are not UTF-8`);
   }

@@ -1,9 +1,10 @@
+import type { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { statusError, transportError } from './answer-error.ts';
 import type { Authenticator } from './auth/authenticator.ts';
 import { ACCEPT_ENCODING, readJson, tooLarge } from './body.ts';
-import { runWithin } from './deadline.ts';
+import { runWithin, type Stop } from './deadline.ts';
 import { SourceError } from './error.ts';
 import { resolveOwnLink } from './own-origin.ts';
 
@@ -34,7 +35,7 @@ const MAX_DISCARDED_BYTES = 64 * 1024;
 export function createExchange(deps: ExchangeDeps): Exchange {
   return async (endpoint, url, signal) => {
     try {
-      const ended = await runWithin(deps.timeoutMs, signal, (attempt) => follow(deps, endpoint, url, attempt));
+      const ended = await runWithin(deps.timeoutMs, signal, (stop) => follow(deps, endpoint, url, stop));
       if (ended.kind === 'done') return ended.value;
       if (ended.kind === 'aborted') throw new SourceError('aborted', `${endpoint}: aborted`);
       throw new SourceError('timeout', `${endpoint}: no whole answer within ${deps.timeoutMs} ms`);
@@ -44,19 +45,20 @@ export function createExchange(deps: ExchangeDeps): Exchange {
   };
 }
 
-async function follow(deps: ExchangeDeps, endpoint: string, first: URL, signal: AbortSignal): Promise<Answer> {
+async function follow(deps: ExchangeDeps, endpoint: string, first: URL, stop: Stop): Promise<Answer> {
   let url = first;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const response = await send(deps, url, signal);
+    if (stop.isStopped()) break; // nobody waits for the answer any more
+    const response = await send(deps, url, stop.emitter);
     const { statusCode, headers, body } = response;
     if (statusCode >= 200 && statusCode < 300) {
       if (Number(headers['content-length']) > deps.maxResponseBytes) {
-        await discard(body, signal);
+        await discard(body);
         throw tooLarge(endpoint, deps.maxResponseBytes);
       }
       return { url, headers, body: await readJson(endpoint, body, headers, deps.maxResponseBytes) };
     }
-    await discard(body, signal);
+    await discard(body);
     const location: string | string[] | undefined = headers.location;
     if (!REDIRECTS.has(statusCode) || typeof location !== 'string') {
       throw statusError(endpoint, statusCode, headers, deps.nowMs());
@@ -66,7 +68,7 @@ async function follow(deps: ExchangeDeps, endpoint: string, first: URL, signal: 
   throw new SourceError('invalid_response', `${endpoint}: more than ${MAX_REDIRECTS} redirects`);
 }
 
-function send(deps: ExchangeDeps, bare: URL, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+function send(deps: ExchangeDeps, bare: URL, signal: EventEmitter): Promise<Dispatcher.ResponseData> {
   const { url, headers, method } = deps.auth.authorize({ method: 'GET', url: bare, headers: deps.headers });
   return deps.dispatcher.request({
     method,
@@ -77,5 +79,5 @@ function send(deps: ExchangeDeps, bare: URL, signal: AbortSignal): Promise<Dispa
 }
 
 /** Its end says nothing about the answer: an error body that breaks off is still that error. */
-const discard = (body: Dispatcher.ResponseData['body'], signal: AbortSignal): Promise<unknown> =>
-  body.dump({ limit: MAX_DISCARDED_BYTES, signal }).catch(() => null);
+const discard = (body: Dispatcher.ResponseData['body']): Promise<unknown> =>
+  body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => null);

@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { runWithin } from '../../src/source/deadline.ts';
+import { runWithin, type Stop } from '../../src/source/deadline.ts';
 import { never } from './setup.ts';
 
 const A_MINUTE_MS = 60_000;
@@ -14,13 +14,13 @@ test('what ends in time gives its value, and its error passes through', async (t
 });
 
 test('a deadline ends the wait for something that never notices it', async (t) => {
-  let given: AbortSignal | undefined;
-  const ended = await runWithin(5, never(), (signal) => {
-    given = signal;
+  let given: Stop | undefined;
+  const ended = await runWithin(5, never(), (stop) => {
+    given = stop;
     return forever();
   });
   t.same(ended, { kind: 'deadline' });
-  t.equal(given?.aborted, true);
+  t.equal(given?.isStopped(), true);
 });
 
 test('a signal ends the wait for something that never notices it', async (t) => {
@@ -38,7 +38,7 @@ test('an error after the end is dropped', async (t) => {
   const running = runWithin(
     A_MINUTE_MS,
     controller.signal,
-    (signal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('late')))),
+    ({ emitter }) => new Promise((_resolve, reject) => emitter.once('abort', () => reject(new Error('late')))),
   );
   controller.abort();
   t.same(await running, { kind: 'aborted' });
