@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { Refusal } from './refusal.ts';
+
+/**
+ * One step from what the source sends to what the column takes. A step never sees null or a missing value: those pass by
+ * it. `decode` throws a `Refusal` on a value that it does not take; anything else it throws is the step's own fault.
+ */
+export type Transform<In = unknown, Out = unknown> = {
+  readonly kind: 'transform';
+  /** For the mapping's fingerprint: two transforms with the same text do the same. */
+  readonly signature: string;
+  /** Present where the step also knows the way back. It decodes by the same function as `decode`. */
+  readonly codec: z.ZodType<Out, In> | null;
+  decode(value: In): Out;
+};
+
+/** A step that can run backwards, from the column's value to the source's. */
+export type TwoWay<In, Out> = Transform<In, Out> & { readonly codec: z.ZodType<Out, In> };
+
+type TwoWayForm<In, Out> = {
+  readonly signature: string;
+  readonly from: z.ZodType<In, In>;
+  readonly to: z.ZodType<Out, Out>;
+  /** Checks the kind of its input itself: the fast path calls it without the schema. */
+  readonly decode: (value: In) => Out;
+  readonly encode: (value: Out) => In;
+};
+
+/** A two-way transform as a zod codec, whose functions also serve directly: zod's own path costs more than the work. */
+export function twoWay<In, Out>(form: TwoWayForm<In, Out>): TwoWay<In, Out> {
+  const { signature, decode, encode } = form;
+  const codec = z.codec(form.from, form.to, {
+    decode: (value, context) => orIssue(() => decode(value), value, context),
+    encode: (value, context) => orIssue(() => encode(value), value, context),
+  });
+  return { kind: 'transform', signature, codec, decode };
+}
+
+/** A transform that knows no way back. */
+export const oneWay = <In, Out>(signature: string, decode: (value: In) => Out): Transform<In, Out> => ({
+  kind: 'transform',
+  signature,
+  codec: null,
+  decode,
+});
+
+function orIssue<Out>(run: () => Out, input: unknown, context: z.core.ParsePayload): Out {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    context.issues.push({ code: 'custom', message: error.message, input });
+    return z.NEVER;
+  }
+}
