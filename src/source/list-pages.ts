@@ -12,7 +12,7 @@ import { mustParsePath } from './path-schema.ts';
 import type { Urls } from './urls.ts';
 
 /** Of one listing. A source that gives ever new cursors would hold a run for ever. */
-export const MAX_PAGES = 1_000_000;
+const MAX_PAGES = 1_000_000;
 
 type ListDeps = { readonly call: Call; readonly urls: Urls; readonly auth: Authenticator };
 
