@@ -38,7 +38,7 @@ test('no credential, id, query value or part of an answer is in an error or a lo
   for (const source of everyCredential) {
     for (const [code, answer] of Object.entries(everyFailure)) {
       const { client, lines } = await setup(t, answer, {
-        source: { ...source, maxAttempts: 2, timeout: '40ms' },
+        source: { ...source, maxAttempts: 2, timeout: code === 'timeout' ? '40ms' : '30s' },
         environment: { TOKEN: CANARY },
       });
       const reads = [
