@@ -171,6 +171,7 @@ test('two different times in one signature header are refused, since nobody can 
   for (const value of [
     `t=${S},t=${old},${sign(S)}`,
     `t=${old},t=${S},${sign(old)}`,
+    `t=${old},t=${S},${sign(S)}`,
     `t=${old},${sign(old)}, t=${S}`,
     `T=${S},${sign(S)}`,
     `t=${S};${sign(S)}`,
