@@ -21,6 +21,7 @@ export type Received =
   | { readonly kind: 'accepted'; readonly id: number }
   | { readonly kind: 'duplicate'; readonly deliveryId: string | null }
   | { readonly kind: 'handshake'; readonly answer: HandshakeAnswer }
+  | { readonly kind: 'no_handshake' }
   | { readonly kind: 'rejected'; readonly reason: RejectionReason }
   | { readonly kind: 'unavailable' };
 
@@ -43,6 +44,7 @@ export async function receive(deps: ReceiveDeps, integration: Integration, webho
   const verification = webhook.verify({ headers, rawBody, method, path, url: webhook.publicUrl, readBody }, deps.nowMs());
   const answer = webhook.answerHandshake({ ...request, readBody, isVerified: verification.ok });
   if (answer !== null) return { kind: 'handshake', answer };
+  if (method !== 'POST') return { kind: 'no_handshake' };
   if (!verification.ok) return { kind: 'rejected', reason: verification.reason };
 
   const { deliveryId, dedupeKey } = webhook.delivery.readDelivery({ headers, rawBody, readBody });

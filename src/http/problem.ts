@@ -1,0 +1,45 @@
+import type { FastifyReply } from 'fastify';
+
+/** A refusal as RFC 9457 wants it. `detail` is for people and never holds a value, SQL or a stack. */
+export type Problem = {
+  readonly status: number;
+  /** Last part of the problem type, stable: callers may branch on it. */
+  readonly code: string;
+  readonly title: string;
+  readonly detail?: string;
+  /** Further members, such as the run that is in the way. */
+  readonly more?: { readonly [member: string]: unknown };
+  readonly headers?: { readonly [name: string]: string };
+};
+
+/** Answers with a problem document. */
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status, code, title, detail, more, headers } = problem;
+  return reply
+    .status(status)
+    .headers(headers ?? {})
+    .type('application/problem+json')
+    .send(JSON.stringify({ type: `urn:syncline:problem:${code}`, title, status, ...(detail ? { detail } : {}), ...more }));
+}
+
+/** Thrown by a route to answer with a problem. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.title);
+    this.problem = problem;
+  }
+}
+
+export const notFound = (what: string): ProblemError =>
+  new ProblemError({ status: 404, code: 'not-found', title: `No such ${what}` });
+
+export const DATABASE_AWAY: Problem = {
+  status: 503,
+  code: 'database-unavailable',
+  title: 'The database does not answer',
+  detail: 'Nothing was stored. Try again shortly.',
+  headers: { 'retry-after': '5' },
+};

@@ -1,0 +1,59 @@
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { uuidv7 } from 'uuidv7';
+import { isConnectionError } from '../db/failure.ts';
+import { DATABASE_AWAY, ProblemError, sendProblem } from './problem.ts';
+
+/** A request that takes longer to arrive than this is a slow client's, or an attacker's. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 72_000;
+const MAX_OPERATOR_BODY_BYTES = 1_048_576;
+
+/** An empty server: error answers, limits, correlation ids and headers; routes are added by their plugins. */
+export function createServer(log: Logger): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: log as never,
+    // A line per request costs more than the request; deliveries are counted, failures are logged.
+    disableRequestLogging: true,
+    // Never taken from the request: an id in our logs must not be a stranger's text.
+    genReqId: () => uuidv7(),
+    requestIdHeader: false,
+    bodyLimit: MAX_OPERATOR_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 2_048 },
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, { status: 400, code: 'bad-request', title: 'The request cannot be read', detail: error.code });
+    },
+  }) as unknown as FastifyInstance;
+
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('x-correlation-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
+    reply.header('cache-control', 'no-store');
+  });
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    if (error instanceof ProblemError) return sendProblem(reply, error.problem);
+    if (isConnectionError(error)) return sendProblem(reply, DATABASE_AWAY);
+    const status = error.statusCode ?? 500;
+    if (status < 500) return sendProblem(reply, clientProblem(error, status));
+    request.log.error({ err: error }, 'request failed');
+    return sendProblem(reply, { status: 500, code: 'internal', title: 'Something went wrong here', detail: `See the log for ${request.id}.` });
+  });
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }));
+  return app;
+}
+
+const CLIENT_TITLES: { readonly [status: number]: readonly [code: string, title: string] } = {
+  400: ['bad-request', 'The request cannot be read'],
+  408: ['request-timeout', 'The request took too long to arrive'],
+  413: ['too-large', 'The body is too large'],
+  415: ['unsupported-type', 'The content type is not supported'],
+  429: ['rate-limited', 'Too many requests'],
+};
+
+function clientProblem(error: FastifyError, status: number) {
+  const [code, title] = CLIENT_TITLES[status] ?? ['bad-request', 'The request cannot be answered'];
+  return { status, code, title };
+}

@@ -1,0 +1,55 @@
+import type { Db } from '../db/connect.ts';
+import { type Instant, toDate } from '../model/instant.ts';
+import { type HistoryRow, readHistory } from '../store/record-history.ts';
+import { readStates } from '../store/record-states.ts';
+import { readRow } from '../store/target.ts';
+import type { Stream } from './stream.ts';
+
+const MAX_HISTORY = 100;
+
+/** Why a row looks as it does: what the target holds, what we know of the record, and every decision about it. */
+export async function explainRecord(db: Db, stream: Stream, externalId: string) {
+  const state = (await readStates(db, stream.key, [externalId])).get(externalId);
+  const history = await readHistory(db, stream.key, externalId, MAX_HISTORY);
+  if (state === undefined && history.length === 0) return null;
+  const row = await readRow(db, stream.target, state?.targetKey ?? externalId);
+  return {
+    ...stream.key,
+    id: externalId,
+    status: state?.status ?? 'none',
+    version: versionText(stream, state?.version ?? null),
+    row,
+    tombstone:
+      state?.status === 'tombstone'
+        ? { version: versionText(stream, state.tombVersion), seenAt: iso(state.hi), isSoft: state.isTombSoft }
+        : null,
+    seen: state === undefined ? null : { notBefore: iso(state.lo), notAfter: iso(state.hi) },
+    timesApplied: state?.appliedSeq ?? 0,
+    history: history.map((entry) => told(stream, entry)),
+  };
+}
+
+const told = (stream: Stream, entry: HistoryRow) => ({
+  at: iso(entry.at),
+  decision: entry.decision,
+  reason: entry.reason,
+  channel: entry.channel,
+  by: { kind: entry.originKind, id: entry.originId },
+  version: versionText(stream, entry.version === null ? null : BigInt(entry.version)),
+  correlationId: entry.correlationId,
+});
+
+const iso = (at: Instant): string | null => (Number.isFinite(at) ? toDate(at).toISOString() : null);
+
+const MICROS_PER_MS = 1000n;
+
+/** A timestamp version as a moment, a counter as its digits. */
+function versionText(stream: Stream, version: bigint | null): string | null {
+  if (version === null) return null;
+  if (stream.caps.versionKind !== 'timestamp') return version.toString();
+  const ms = Number(version / MICROS_PER_MS);
+  const micros = (version % MICROS_PER_MS).toString().padStart(3, '0');
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) return version.toString();
+  return date.toISOString().replace('Z', micros === '000' ? 'Z' : `${micros}Z`);
+}

@@ -1,0 +1,131 @@
+import type { Db } from '../db/connect.ts';
+import { type Instant, toDate } from '../model/instant.ts';
+import { countOpenDeadLetters } from '../store/dead-letters.ts';
+import { readHintQueue } from '../store/hints.ts';
+import { readBacklog } from '../store/inbox.ts';
+import { readDatabaseNow } from '../store/instants.ts';
+import { listRuns } from '../store/runs.ts';
+import { readStatusRows, type StatusRow } from '../store/status.ts';
+import { readStreams, type StreamProgress } from '../store/streams.ts';
+import type { Integration } from './integration.ts';
+import { streamName } from './stream.ts';
+
+export type StreamHealth = 'healthy' | 'degraded' | 'failed' | 'paused';
+
+/** A delivery or a read that waits longer than this says that the workers do not keep up. */
+const MAX_WAIT_MS = 60_000;
+const MAX_RECENT_RUNS = 500;
+
+/** How every stream of the given integrations stands, in words that a person can act on. */
+export async function readStatus(
+  db: Db,
+  integrations: readonly Integration[],
+  nextRunAt: (stream: string) => Date | null,
+) {
+  const now = await readDatabaseNow(db);
+  const [rows, streams, backlog, hints, letters, braked, open] = await Promise.all([
+    readStatusRows(db, null),
+    readStreams(db),
+    readBacklog(db),
+    readHintQueue(db),
+    countOpenDeadLetters(db),
+    listRuns(db, { integration: null, entity: null, state: 'braked', limit: MAX_RECENT_RUNS }),
+    listRuns(db, { integration: null, entity: null, state: 'running', limit: MAX_RECENT_RUNS }),
+  ]);
+  return integrations.map((integration) => {
+    const waiting = backlog.find((one) => one.integration === integration.name);
+    const unread = letters.find((one) => one.integration === integration.name && one.entity === null)?.open ?? 0;
+    const inbox = { waiting: waiting?.waiting ?? 0, oldestWaitMs: waiting === undefined ? null : age(now, waiting.oldestAt) };
+    const entities = [...integration.streams.values()].map((stream) => {
+      const name = streamName(stream.key);
+      const mine = (one: { integration: string; entity: string | null }) =>
+        one.integration === stream.key.integration && one.entity === stream.key.entity;
+      const queue = hints.find(mine);
+      const facts: Facts = {
+        row: rows.find(mine) ?? null,
+        progress: streams.find(mine) ?? null,
+        inboxWaitMs: inbox.oldestWaitMs,
+        readWaitMs: queue === undefined || queue.oldestAt === null ? null : age(now, queue.oldestAt),
+        deadLetters: letters.find(mine)?.open ?? 0,
+        brakedRun: braked.find(mine)?.id ?? null,
+      };
+      const reasons = findReasons(facts);
+      return {
+        entity: stream.key.entity,
+        state: decideHealth(facts, reasons),
+        reasons,
+        ...describeRow(facts.row, now),
+        nextRunAt: nextRunAt(name)?.toISOString() ?? null,
+        runUnderWay: open.find(mine)?.id ?? null,
+        readsWaiting: queue?.waiting ?? 0,
+        deadLetters: facts.deadLetters,
+        isFullRunOwed: facts.progress?.needsFullAt != null,
+      };
+    });
+    return { integration: integration.name, state: worst(entities.map(({ state }) => state)), inbox, unreadableDeliveries: unread, entities };
+  });
+}
+
+type Facts = {
+  row: StatusRow | null;
+  progress: StreamProgress | null;
+  inboxWaitMs: number | null;
+  readWaitMs: number | null;
+  deadLetters: number;
+  brakedRun: string | null;
+};
+
+/** Everything that keeps a stream from being healthy; the rules are told in `docs/operating.md`. */
+function findReasons({ row, progress, inboxWaitMs, readWaitMs, deadLetters, brakedRun }: Facts): string[] {
+  const reasons: string[] = [];
+  if (progress?.pausedReason != null) reasons.push(`paused: ${progress.pausedReason}`);
+  if (row?.lastStatus === 'failed') reasons.push(`last run failed: ${row.lastError ?? 'no reason was recorded'}`);
+  if (brakedRun !== null) reasons.push(`the sweep of run ${brakedRun} waits for approval`);
+  if (row?.lastStatus === 'partial' && brakedRun === null) reasons.push('the last run left records out');
+  if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
+  if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
+  if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');
+  if (row?.lastSyncAt == null) reasons.push('no run has ended yet');
+  return reasons;
+}
+
+function decideHealth({ row, progress }: Facts, reasons: readonly string[]): StreamHealth {
+  if (progress?.pausedReason != null) return 'paused';
+  if (row?.lastStatus === 'failed') return 'failed';
+  return reasons.length > 0 ? 'degraded' : 'healthy';
+}
+
+const SEVERITY: readonly StreamHealth[] = ['healthy', 'degraded', 'paused', 'failed'];
+const worst = (states: readonly StreamHealth[]): StreamHealth =>
+  SEVERITY[Math.max(0, ...states.map((state) => SEVERITY.indexOf(state)))] ?? 'healthy';
+
+function describeRow(row: StatusRow | null, now: Instant) {
+  const drift = {
+    missing: row?.driftMissing ?? 0,
+    stale: row?.driftStale ?? 0,
+    deleted: row?.driftDeleted ?? 0,
+    repaired: row?.driftRepaired ?? 0,
+  };
+  const missed = drift.missing + drift.stale + drift.deleted;
+  const known = missed + (row?.hookApplied ?? 0);
+  return {
+    lastSyncAt: iso(row?.lastSyncAt ?? null),
+    lastSyncStatus: row?.lastStatus ?? null,
+    lastSyncMode: row?.lastMode ?? null,
+    lastSyncDurationMs: row?.durationMs ?? null,
+    recordsSynced: row?.recordsSynced ?? 0,
+    recordsFailed: row?.recordsFailed ?? 0,
+    lastCursor: row?.lastCursor ?? null,
+    lastError: row?.lastError ?? null,
+    freshAsOf: iso(row?.freshAsOf ?? null),
+    freshnessMs: row?.freshAsOf == null ? null : age(now, row.freshAsOf),
+    lastWebhookAt: iso(row?.lastHookAt ?? null),
+    appliedByWebhook: row?.hookApplied ?? 0,
+    drift,
+    /** Of all changes, the share that no webhook brought; null before there was one. */
+    missedWebhookRate: known === 0 ? null : missed / known,
+  };
+}
+
+const age = (now: Instant, at: Instant): number => Math.max(0, Math.round((now - at) / 1000));
+const iso = (at: Instant | null): string | null => (at === null ? null : toDate(at).toISOString());

@@ -1,0 +1,89 @@
+import type { Db } from '../db/connect.ts';
+import type { Origin } from '../model/observation.ts';
+import { closeDeadLetter, type LockedDeadLetter, lockDeadLetter } from '../store/dead-letters.ts';
+import { enqueueHints } from '../store/hints.ts';
+import { replayDelivery } from '../store/inbox.ts';
+import { readDatabaseNow } from '../store/instants.ts';
+import { applyBatch } from './apply.ts';
+import type { SyncDeps } from './deps.ts';
+import { observe, observeAbsence, type Sight } from './observe.ts';
+import type { Stream } from './stream.ts';
+
+/**
+ * What a retry led to. `read`: the record is being read again. `delivery`: its delivery is worked on again. `applied`: the
+ * stored record was applied as it is. `still_bad`: it fails as before and stays open.
+ */
+export type Redriven =
+  | { readonly kind: 'read' | 'delivery' | 'applied' }
+  | { readonly kind: 'still_bad'; readonly reason: string }
+  | { readonly kind: 'gone'; readonly reason: string };
+
+/**
+ * Tries a dead letter again. Where the record can be read by id it is: the source's present word beats any stored one.
+ * Elsewhere the stored record is mapped anew, with its original times and version, so that an old one cannot win.
+ */
+export async function redrive(deps: SyncDeps, id: number): Promise<Redriven | null> {
+  const result = await deps.db.transaction(async (tx): Promise<Redriven | null> => {
+    const letter = await lockDeadLetter(tx, id);
+    if (letter === null) return null;
+    if (letter.state !== 'open') return { kind: 'gone', reason: `it is ${letter.state} already` };
+    const done = await redriveLocked(tx, deps, letter);
+    if (done.kind === 'read' || done.kind === 'delivery' || done.kind === 'applied') await closeDeadLetter(tx, id, 'replayed');
+    return done;
+  });
+  if (result?.kind === 'read') deps.wakeHints();
+  return result;
+}
+
+async function redriveLocked(tx: Db, deps: SyncDeps, letter: LockedDeadLetter): Promise<Redriven> {
+  const { externalId } = letter;
+  const stream = letter.entity === null ? undefined : deps.streams.get(`${letter.integration}/${letter.entity}`);
+  if (externalId !== null && stream !== undefined && stream.get !== null) {
+    await readAgain(tx, stream, letter, externalId);
+    return { kind: 'read' };
+  }
+  if (letter.inboxId !== null && (externalId === null || letter.record === null)) {
+    if (await replayDelivery(tx, letter.inboxId)) return { kind: 'delivery' };
+    return { kind: 'gone', reason: 'the delivery is not kept any more; reconcile to get the record' };
+  }
+  if (stream === undefined) return { kind: 'gone', reason: 'its entity is not in the configuration any more' };
+  return await applyStored(tx, stream, letter);
+}
+
+async function readAgain(tx: Db, stream: Stream, letter: LockedDeadLetter, externalId: string): Promise<void> {
+  const now = await readDatabaseNow(tx);
+  const { correlationId } = letter;
+  await enqueueHints(tx, stream.key, [
+    { externalId, reason: 'replay', needLo: now, minVersion: null, runAt: now, attempt: 0, correlationId, runId: null },
+  ]);
+}
+
+async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Promise<Redriven> {
+  const origin: Origin = { kind: 'dead_letter', id: String(letter.id) };
+  const sight: Sight = {
+    channel: letter.channel,
+    origin,
+    lo: letter.lo,
+    hi: letter.hi,
+    isFullRun: false,
+    isPartial: letter.isPartial,
+    previousVersion: null,
+    etag: null,
+    inboxId: letter.inboxId,
+    correlationId: letter.correlationId,
+    isLastAttempt: true,
+  };
+  if (letter.isDelete && letter.externalId !== null) {
+    const absence = observeAbsence(letter.externalId, sight, { isPositiveDelete: true, version: null });
+    await applyBatch(tx, stream, [absence], { repairs: false });
+    return { kind: 'applied' };
+  }
+  if (letter.record === null) return { kind: 'gone', reason: 'its record is not kept; reconcile to get it' };
+  const observed = observe(stream, JSON.parse(letter.record), sight);
+  if (observed.kind === 'invalid') return { kind: 'still_bad', reason: observed.problem.message };
+  if (observed.kind === 'ignored') return { kind: 'applied' };
+  const [outcome] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
+  if (outcome?.kind === 'quarantine') return { kind: 'still_bad', reason: 'the database refused the row again' };
+  if (outcome?.kind === 'defer' || outcome?.kind === 'retry') return { kind: 'still_bad', reason: 'the row is held; try again' };
+  return { kind: 'applied' };
+}
