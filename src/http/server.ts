@@ -23,8 +23,8 @@ export function createServer(log: Logger): FastifyInstance {
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 2_048 },
-    frameworkErrors: (error, _request, reply) => {
-      sendProblem(reply, { status: 400, code: 'bad-request', title: 'The request cannot be read', detail: error.code });
+    frameworkErrors: (_error, _request, reply) => {
+      sendProblem(reply, { status: 400, code: 'bad-request', title: 'The request cannot be read' });
     },
   }) as unknown as FastifyInstance;
 

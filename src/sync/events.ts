@@ -83,6 +83,9 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
   const observed = observe(stream, event.record, sight);
   if (observed.kind === 'ignored') return [];
   if (observed.kind === 'invalid') return [{ stream, kind: 'unmapped', unmapped: unmapped(observed.problem, event, sight) }];
+  if (observed.kind === 'incomplete') {
+    return [{ stream, kind: 'hint', hint: readAgain(observed.externalId, observed.version, sight) }];
+  }
   const { sighted } = observed;
   if (sighted.seen.content === null) return [asDeletion(stream, sighted.seen.externalId, sighted.seen.version, sight)];
   return [{ stream, kind: 'sighted', sighted }];
@@ -139,7 +142,7 @@ function misplaced({ key }: Stream, problem: EventProblem, delivery: ClaimedDeli
   const place = fieldPath === '' ? 'the event' : fieldPath;
   const message = `${key.integration}/${key.entity}: event ${eventType}: ${place}: expected ${expected}, got ${received}`;
   return {
-    problem: { code: 'record_missing', ...key, externalId: null, fieldPath, expected, received, message },
+    problem: { code: 'record_missing', externalId: null, fieldPath, message },
     record: null,
     channel: 'hook',
     origin: { kind: 'delivery', id: String(delivery.id) },

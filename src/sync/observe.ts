@@ -22,6 +22,7 @@ export type Sight = {
 export type Observed =
   | { readonly kind: 'sighted'; readonly sighted: Sighted }
   | { readonly kind: 'ignored'; readonly externalId: string | null }
+  | { readonly kind: 'incomplete'; readonly externalId: string; readonly version: bigint | null }
   | { readonly kind: 'invalid'; readonly externalId: string | null; readonly problem: MappingProblem; readonly record: unknown };
 
 /** Maps one source record into an observation. Never throws: a record that does not map comes back as `invalid`. */
@@ -32,6 +33,8 @@ export function observe(stream: Stream, record: unknown, sight: Sight): Observed
       return { kind: 'ignored', externalId: mapped.externalId };
     case 'invalid':
       return { kind: 'invalid', externalId: mapped.externalId, problem: mapped.problem, record };
+    case 'incomplete':
+      return mapped;
     case 'mapped':
       return { kind: 'sighted', sighted: toSighted(mapped, record, sight) };
   }

@@ -33,7 +33,7 @@ export async function setRecordAside(tx: Db, stream: Stream, sighted: Sighted, e
 
 /** An input that could not be mapped: from where it came and what is wrong with it. */
 export type Unmapped = {
-  readonly problem: MappingProblem;
+  readonly problem: Pick<MappingProblem, 'externalId' | 'fieldPath' | 'message'> & { readonly code: string };
   readonly record: unknown;
   readonly channel: Channel;
   readonly origin: Origin;

@@ -82,6 +82,7 @@ async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Pr
   const observed = observe(stream, JSON.parse(letter.record), sight);
   if (observed.kind === 'invalid') return { kind: 'still_bad', reason: observed.problem.message };
   if (observed.kind === 'ignored') return { kind: 'applied' };
+  if (observed.kind === 'incomplete') return { kind: 'still_bad', reason: 'it holds only some of the fields' };
   const [outcome] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
   if (outcome?.kind === 'quarantine') return { kind: 'still_bad', reason: 'the database refused the row again' };
   if (outcome?.kind === 'defer' || outcome?.kind === 'retry') return { kind: 'still_bad', reason: 'the row is held; try again' };

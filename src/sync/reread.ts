@@ -1,7 +1,7 @@
 import { failureKind } from '../db/failure.ts';
 import type { Outcome } from '../model/apply.ts';
 import type { LeasedHint, NewHint } from '../model/hint.ts';
-import { addMs, type Instant } from '../model/instant.ts';
+import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Sighting } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
@@ -65,7 +65,11 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
   const outcome = await deps.db.transaction(async (tx): Promise<Outcome> => {
     if (!(await finishHint(tx, hint))) throw new LeaseLostError('The hint was taken over');
     const observed = observeSighting(stream, hint, sighting, sight);
-    if (observed.kind === 'ignored') return { kind: 'noop' };
+    if (observed.kind === 'sighted' && observed.sighted.seen.externalId !== hint.externalId) {
+      await setStrangerAside(tx, stream, hint, sight);
+      return { kind: 'quarantine' };
+    }
+    if (observed.kind === 'ignored' || observed.kind === 'incomplete') return { kind: 'noop' };
     if (observed.kind === 'invalid') {
       await setUnmappedAside(tx, stream, { ...sight, problem: observed.problem, record: observed.record, isDelete: false });
       return { kind: 'quarantine' };
@@ -106,6 +110,34 @@ function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, s
   }
   return observe(stream, sighting.record, sight);
 }
+
+/**
+ * Asked for one record, the source showed another: it was moved or merged, or the definition's key is not what
+ * `read.get` asks by. Taking it for an absence would delete every record in the second case, so a person decides.
+ */
+async function setStrangerAside(tx: Db, stream: Stream, hint: LeasedHint, sight: Sight): Promise<void> {
+  await setAside(tx, {
+    ...unreadable(stream, hint, sight.hi),
+    errorCode: 'wrong_record',
+    message: `${streamName(stream.key)} record ${hint.externalId}: read by id, another record came; check that read.get asks by the entity's key`,
+  });
+}
+
+const unreadable = (stream: Stream, hint: LeasedHint, hi: Instant) =>
+  ({
+    ...stream.key,
+    externalId: hint.externalId,
+    channel: 'get',
+    inboxId: null,
+    record: null,
+    isPartial: false,
+    isDelete: false,
+    lo: BEFORE_ALL,
+    hi,
+    version: null,
+    fieldPath: null,
+    correlationId: hint.correlationId,
+  }) as const;
 
 /** The read that is still needed after this one, or null. A satisfied hint shows the wanted version, or is late enough. */
 function nextRead(
@@ -150,20 +182,9 @@ async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, erro
       return;
     }
     await setAside(tx, {
-      ...stream.key,
-      externalId: hint.externalId,
-      channel: 'get',
-      inboxId: null,
-      record: null,
-      isPartial: false,
-      isDelete: false,
-      lo: Number.NEGATIVE_INFINITY,
-      hi: now,
-      version: null,
+      ...unreadable(stream, hint, now),
       errorCode: code,
-      fieldPath: null,
       message: `${streamName(stream.key)} record ${hint.externalId}: it cannot be read: ${message}`,
-      correlationId: hint.correlationId,
     });
   });
 }
