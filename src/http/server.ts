@@ -37,7 +37,7 @@ export function createServer(log: Logger): FastifyInstance {
     if (error instanceof ProblemError) return sendProblem(reply, error.problem);
     if (isConnectionError(error)) return sendProblem(reply, DATABASE_AWAY);
     const status = error.statusCode ?? 500;
-    if (status < 500) return sendProblem(reply, clientProblem(error, status));
+    if (status < 500) return sendProblem(reply, clientProblem(status));
     request.log.error({ err: error }, 'request failed');
     return sendProblem(reply, { status: 500, code: 'internal', title: 'Something went wrong here', detail: `See the log for ${request.id}.` });
   });
@@ -53,7 +53,7 @@ const CLIENT_TITLES: { readonly [status: number]: readonly [code: string, title:
   429: ['rate-limited', 'Too many requests'],
 };
 
-function clientProblem(error: FastifyError, status: number) {
+function clientProblem(status: number) {
   const [code, title] = CLIENT_TITLES[status] ?? ['bad-request', 'The request cannot be answered'];
   return { status, code, title };
 }

@@ -64,6 +64,15 @@ export function createTally() {
       drift(key, 'deleted', counts.deleted ?? 0);
       drift(key, 'repaired', counts.repaired ?? 0);
     },
+    /** Counts again what could not be written down. */
+    putBack(counters: readonly StreamCounters[]): void {
+      for (const lost of counters) {
+        const counted = of(lost);
+        counted.hookApplied += lost.hookApplied;
+        if (lost.lastHookAt !== null) counted.lastHookAt = Math.max(counted.lastHookAt ?? lost.lastHookAt, lost.lastHookAt);
+        for (const field of Object.values(DRIFT_FIELDS)) counted[field] += lost[field];
+      }
+    },
     /** Everything counted since the last call. */
     take(): StreamCounters[] {
       const taken = [...running.values()];

@@ -1,0 +1,254 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { uuidv7 } from 'uuidv7';
+import type { ServerSettings } from './config/environment.ts';
+import type { Database } from './db/connect.ts';
+import { migrationState } from './db/migrate.ts';
+import { createAccessGuard } from './http/access.ts';
+import { healthRoutes, type ReadinessCheck } from './http/health.ts';
+import { operatorRoutes } from './http/operator.ts';
+import { createServer } from './http/server.ts';
+import { webhookRoutes } from './http/webhooks.ts';
+import { insertDeliveries } from './store/inbox.ts';
+import { readDatabaseNow } from './store/instants.ts';
+import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
+import { claimRun } from './store/runs.ts';
+import { addCounters } from './store/status.ts';
+import type { CrashPoint } from './sync/deps.ts';
+import { createGroupCommit } from './sync/group-commit.ts';
+import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
+import type { Integration } from './sync/integration.ts';
+import { runReconcile, RUN_LEASE_MS } from './sync/reconcile.ts';
+import { requestRun } from './sync/request-run.ts';
+import { rereadOnce } from './sync/reread.ts';
+import { type Stream, streamName } from './sync/stream.ts';
+import { createTally } from './sync/tally.ts';
+import { cleanUp, resumeMended, startOwedRuns } from './sync/upkeep.ts';
+import { type Loop, startLoop } from './worker/loop.ts';
+import { type Schedule, type ScheduleEntry, startSchedule } from './worker/schedule.ts';
+
+const INGEST_BATCH = 250;
+const HINT_BATCH = 16;
+/** Runs worked at the same time in one process: each holds a page in memory. */
+const RUN_LOOPS = 2;
+const POLL_MS = 500;
+const RUN_POLL_MS = 1_000;
+const MAX_BACKOFF_MS = 15_000;
+const TALLY_FLUSH_MS = 1_000;
+const LEADER_POLL_MS = 5_000;
+const LEADER_LEASE_MS = 20_000;
+const CLEAN_UP_POLL_MS = 60_000;
+const READINESS_TIMEOUT_MS = 2_000;
+/** Longest wait for workers to finish what they hold; past it their claims end by themselves. */
+const STOP_TIMEOUT_MS = 8_000;
+
+export type AppOptions = {
+  readonly settings: ServerSettings;
+  readonly database: Database;
+  readonly integrations: ReadonlyMap<string, Integration>;
+  /** Cron expressions of each stream. */
+  readonly schedules: ReadonlyMap<string, { readonly incremental: string | null; readonly full: string | null }>;
+  readonly log: Logger;
+  readonly version: string;
+  readonly nowMs: () => number;
+  readonly random: () => number;
+  /** Tests stop the flows at named points; nothing happens there otherwise. */
+  readonly crashPoint?: (name: CrashPoint) => Promise<void> | void;
+};
+
+export type App = {
+  readonly server: FastifyInstance;
+  /** Starts the workers of the configured roles and listens. Resolves with the address. */
+  start(): Promise<string>;
+  /** Stops accepting, finishes what is held, gives leases back. Bounded; safe to repeat. The database stays open. */
+  stop(): Promise<void>;
+};
+
+/** Puts all parts together. The one place that knows every one of them; nothing runs before `start`. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const { settings, database, integrations, log } = options;
+  const { db } = database;
+  const stopping = new AbortController();
+  const loops = new Map<string, Loop>();
+  const wake = (name: string) => () => loops.get(name)?.wake();
+  const deps: IngestDeps = {
+    db,
+    log,
+    integrations,
+    streams: streamsOf(integrations),
+    tally: createTally(),
+    random: options.random,
+    wakeHints: wake('hints'),
+    crashPoint: options.crashPoint ?? (() => {}),
+  };
+  const hasRole = (role: ServerSettings['roles'][number]) => settings.roles.includes(role);
+  let schedule: Schedule | null = null;
+
+  const server = createServer(log);
+  await server.register(healthRoutes, { version: options.version, checkReadiness: () => checkReadiness(database) });
+  await server.register(operatorRoutes, {
+    guard: createAccessGuard(settings.adminToken),
+    db,
+    deps,
+    integrations,
+    nextRunAt: (stream) => nextRunAt(schedule, stream),
+    wakeRuns: wakeRuns(loops),
+    stopping: stopping.signal,
+  });
+  if (hasRole('ingest')) {
+    const { store } = createGroupCommit((deliveries) => insertDeliveries(database.ingestDb, deliveries));
+    await server.register(webhookRoutes, {
+      integrations,
+      receive: { nowMs: options.nowMs, store, onStored: wake('ingest') },
+      maxRequestsPerMinute: settings.maxWebhooksPerMinute,
+    });
+  }
+
+  const startWorkers = (): void => {
+    const { random } = options;
+    const start = (name: string, pollMs: number, runOnce: (signal: AbortSignal) => Promise<boolean>) =>
+      loops.set(name, startLoop({ name, pollMs, maxBackoffMs: MAX_BACKOFF_MS, runOnce, random, log }));
+    start('tally', TALLY_FLUSH_MS, () => flushTally(deps));
+    if (hasRole('worker')) {
+      start('ingest', POLL_MS, async () => (await ingestOnce(deps, INGEST_BATCH)).claimed > 0);
+      start('hints', POLL_MS, async (signal) => (await rereadOnce(deps, HINT_BATCH, signal)).claimed > 0);
+      for (let place = 0; place < RUN_LOOPS; place++) {
+        start(`runs-${place}`, RUN_POLL_MS, (signal) => workNextRun(deps, signal));
+      }
+    }
+    if (hasRole('scheduler')) {
+      const leader = createLeader(deps);
+      schedule = startSchedule(scheduleEntries(options, deps, leader, wakeRuns(loops)), log);
+      start('leader', LEADER_POLL_MS, async () => {
+        if (!(await leader.renew())) return false;
+        await resumeMended(deps);
+        if ((await startOwedRuns(deps)) > 0) wakeRuns(loops)();
+        return false;
+      });
+      start('clean-up', CLEAN_UP_POLL_MS, async () => leader.isLeading() && (await cleanUp(deps)));
+      stopping.signal.addEventListener('abort', () => void leader.release());
+    }
+  };
+
+  let stopped: Promise<void> | null = null;
+  return {
+    server,
+    async start() {
+      startWorkers();
+      return await server.listen({ host: settings.host, port: settings.port });
+    },
+    stop() {
+      stopped ??= stopAll();
+      return stopped;
+    },
+  };
+
+  async function stopAll(): Promise<void> {
+    schedule?.stop();
+    const ended = (async () => {
+      // First the callers that wait for a run, else closing would wait for them.
+      stopping.abort();
+      await server.close();
+      await Promise.all([...loops.values()].map((loop) => loop.stop()));
+      await flushTally(deps);
+    })();
+    const timeout = new AbortController();
+    await Promise.race([
+      ended.catch((error: unknown) => log.warn({ err: error }, 'stop was not clean')),
+      wait(STOP_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => {}),
+    ]);
+    timeout.abort();
+  }
+}
+
+const streamsOf = (integrations: ReadonlyMap<string, Integration>): ReadonlyMap<string, Stream> =>
+  new Map([...integrations.values()].flatMap(({ streams }) => [...streams.values()].map((stream) => [streamName(stream.key), stream])));
+
+const wakeRuns = (loops: ReadonlyMap<string, Loop>) => () => {
+  for (let place = 0; place < RUN_LOOPS; place++) loops.get(`runs-${place}`)?.wake();
+};
+
+async function workNextRun(deps: IngestDeps, signal: AbortSignal): Promise<boolean> {
+  const run = await claimRun(deps.db, { integrations: [...deps.integrations.keys()], leaseMs: RUN_LEASE_MS });
+  if (run === null) return false;
+  await runReconcile(deps, run, signal);
+  return true;
+}
+
+/** What a failed write had counted is counted again at the next. */
+async function flushTally(deps: IngestDeps): Promise<boolean> {
+  const counters = deps.tally.take();
+  try {
+    await addCounters(deps.db, counters);
+  } catch (error) {
+    deps.tally.putBack(counters);
+    throw error;
+  }
+  return false;
+}
+
+/** One replica's claim to be the one that schedules. */
+function createLeader({ db }: IngestDeps) {
+  const holder = uuidv7();
+  let lease: Lease | null = null;
+  return {
+    isLeading: () => lease !== null,
+    async renew(): Promise<boolean> {
+      if (lease !== null && !(await renewLease(db, lease, LEADER_LEASE_MS))) lease = null;
+      lease ??= await acquireLease(db, { name: 'scheduler', holder, leaseMs: LEADER_LEASE_MS });
+      return lease !== null;
+    },
+    async release(): Promise<void> {
+      if (lease !== null) await releaseLease(db, lease).catch(() => {}); // it lapses by itself
+    },
+  };
+}
+
+function scheduleEntries(
+  { schedules }: AppOptions,
+  deps: IngestDeps,
+  leader: ReturnType<typeof createLeader>,
+  wakeRunLoops: () => void,
+): ScheduleEntry[] {
+  return [...schedules].flatMap(([name, crons]) => {
+    const stream = deps.streams.get(name);
+    if (stream === undefined) return [];
+    return (['incremental', 'full'] as const).flatMap((mode): ScheduleEntry[] => {
+      const cron = crons[mode];
+      if (cron === null) return [];
+      const onTick = async () => {
+        if (!leader.isLeading()) return;
+        const wish = { mode, since: null, ids: null, isDryRun: false, trigger: 'schedule' } as const;
+        const answer = await requestRun(deps.db, stream, wish);
+        if (answer.kind === 'under_way') deps.log.info({ ...stream.key, mode, run: answer.run.id }, 'a run is under way; tick passed over');
+        wakeRunLoops();
+      };
+      return [{ name: `${name} ${mode}`, cron, onTick }];
+    });
+  });
+}
+
+function nextRunAt(schedule: Schedule | null, stream: string): Date | null {
+  const times = ['incremental', 'full'].flatMap((mode) => schedule?.nextAt(`${stream} ${mode}`) ?? []);
+  return times.sort((left, right) => left.getTime() - right.getTime())[0] ?? null;
+}
+
+async function checkReadiness(database: Database): Promise<ReadinessCheck[]> {
+  const probe = async (name: string, ask: () => Promise<string | null>): Promise<ReadinessCheck> => {
+    try {
+      const late = wait(READINESS_TIMEOUT_MS, 'no answer in time', { ref: false });
+      const problem = await Promise.race([ask(), late]);
+      return { name, ok: problem === null, detail: problem ?? 'ok' };
+    } catch {
+      return { name, ok: false, detail: 'no answer' };
+    }
+  };
+  return await Promise.all([
+    probe('database', async () => (Number.isFinite(await readDatabaseNow(database.db)) ? null : 'no clock')),
+    probe('migrations', async () => {
+      const state = await migrationState(database.db);
+      return state === 'current' ? null : `schema is ${state}`;
+    }),
+  ]);
+}
