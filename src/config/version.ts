@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { packageRoot } from '../db/package-root.ts';
+import { packageRoot } from '../lib/package-root.ts';
 
 const manifestSchema = z.object({ version: z.string() });
 

@@ -5,9 +5,9 @@ import type { PgliteDatabase } from 'drizzle-orm/pglite';
 import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
+import { packageRoot } from '../lib/package-root.ts';
 import type { Database } from './connect.ts';
 import { DatabaseError } from './errors.ts';
-import { packageRoot } from './package-root.ts';
 import { type Db, queryRows } from './query.ts';
 import type * as schema from './schema.ts';
 
