@@ -48,7 +48,7 @@ export type ReconcileDefinition = {
   readonly full?: string;
   /** The brake: a full run that would delete more than both waits for approval. Defaults 0.1 of the records, 20. */
   readonly deletions?: { readonly maxShare?: number; readonly minimum?: number };
-  /** Full runs also compare unchanged records with the target's rows, and mend those. Default false. */
+  /** Full runs also compare unchanged records with the target's rows, and mend those. Default true. */
   readonly repair?: boolean;
 };
 
@@ -80,4 +80,8 @@ export type IntegrationDefinition = {
 };
 
 /** What a config file exports. */
-export type ConfigDefinition = { readonly integrations: readonly IntegrationDefinition[] };
+export type ConfigDefinition = {
+  readonly integrations: readonly IntegrationDefinition[];
+  /** Folder of drizzle migrations that make the target tables, from the config file on. Applied at start and by `migrate`. */
+  readonly migrations?: string | URL;
+};

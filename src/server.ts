@@ -1,0 +1,184 @@
+import { resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type Logger, pino } from 'pino';
+import { type App, createApp } from './app.ts';
+import { assembleIntegration } from './assemble.ts';
+import { readSettings, type ServerSettings, type StartProblem } from './config/environment.ts';
+import { loadConfig } from './config/load.ts';
+import { StartError } from './config/start-error.ts';
+import { readVersion } from './config/version.ts';
+import { connectDatabase, type Database } from './db/connect.ts';
+import { migrateDatabase, migrateFolder } from './db/migrate.ts';
+import { checkConfig } from './define/check-config.ts';
+import type { ConfigDefinition } from './define/definition.ts';
+import type { Environment } from './lib/setting.ts';
+import { createSourceClient, type SourceClient } from './source/client.ts';
+import { resolveSource } from './source/resolve.ts';
+import { readDatabaseNow } from './store/instants.ts';
+import { registerStream } from './store/streams.ts';
+import { checkTarget } from './store/target.ts';
+import type { Integration } from './sync/integration.ts';
+
+/** Where drizzle notes which of the user's migrations are applied. */
+const USER_MIGRATIONS_TABLE = 'user_migrations';
+
+export type StartOptions = {
+  readonly environment: Environment;
+  /** What relative paths start from. */
+  readonly workingFolder: string;
+  /** Instead of the logger that LOG_LEVEL asks for. */
+  readonly log?: Logger;
+};
+
+export type RunningServer = {
+  readonly app: App;
+  readonly address: string;
+  readonly log: Logger;
+  /** Stops everything within seconds. Safe to repeat. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Starts a whole server: settings, configuration, database, migrations, workers, HTTP. Throws `StartError` with every
+ * problem of configuration and environment at once, `DatabaseError` when the database is not to be had; what was opened
+ * by then is closed again.
+ */
+export async function startServer(options: StartOptions): Promise<RunningServer> {
+  const { settings, config } = await readAll(options);
+  const log = options.log ?? createLogger(settings);
+  const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
+  const clients: SourceClient[] = [];
+  const closeAll = async () => {
+    await Promise.allSettled(clients.map((client) => client.close()));
+    await database.close();
+  };
+  try {
+    await applyMigrations(database, config);
+    const integrations = assembleAll(config.definition, { settings, database, clients, log, environment: options.environment });
+    await assertTargets(database, integrations);
+    for (const { streams } of integrations.values()) {
+      for (const { key, mapper } of streams.values()) await registerStream(database.db, key, mapper.fingerprint);
+    }
+    const app = await createApp({
+      settings,
+      database,
+      integrations,
+      schedules: schedulesOf(config.definition),
+      log,
+      version: readVersion(),
+      nowMs: Date.now,
+      random: Math.random,
+    });
+    const address = await app.start().catch(async (error: unknown) => {
+      await app.stop();
+      throw error;
+    });
+    log.info({ address, database: database.kind, roles: settings.roles, integrations: [...integrations.keys()] }, 'ready');
+    let stopped: Promise<void> | null = null;
+    const stop = async () => {
+      await app.stop();
+      await closeAll();
+    };
+    return { app, address, log, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Applies Syncline's and the configuration's migrations, and ends. Throws as `startServer` does. */
+export async function migrateAll(options: StartOptions): Promise<void> {
+  const { settings, config } = await readAll(options);
+  const log = options.log ?? createLogger(settings);
+  const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
+  try {
+    await applyMigrations(database, config);
+  } finally {
+    await database.close();
+  }
+}
+
+type CheckedConfig = { readonly definition: ConfigDefinition; readonly folder: string };
+
+/** Everything that can be wrong before a connection is opened, told at once. */
+async function readAll({ environment, workingFolder }: StartOptions): Promise<{ settings: ServerSettings; config: CheckedConfig }> {
+  const problems: StartProblem[] = [];
+  const settings = readSettings(environment);
+  if (!settings.ok) problems.push(...settings.problems);
+  const path = environment.SYNCLINE_CONFIG || 'syncline.config.ts';
+  const loaded = await loadConfig(path, workingFolder);
+  if (!loaded.ok) problems.push({ path: 'SYNCLINE_CONFIG', problem: loaded.problem });
+  const checked = loaded.ok ? checkConfig(loaded.definition, environment) : null;
+  if (checked !== null && !checked.ok) problems.push(...checked.problems);
+  if (!settings.ok || !loaded.ok || checked === null || !checked.ok) throw new StartError(problems);
+  return { settings: settings.settings, config: { definition: checked.definition, folder: loaded.folder } };
+}
+
+const dataDir = (settings: ServerSettings, { workingFolder }: StartOptions): string =>
+  settings.dataDir.includes('://') ? settings.dataDir : resolve(workingFolder, settings.dataDir);
+
+async function applyMigrations(database: Database, { definition, folder }: CheckedConfig): Promise<void> {
+  await migrateDatabase(database);
+  const { migrations } = definition;
+  if (migrations === undefined) return;
+  const path = migrations instanceof URL ? fileURLToPath(migrations) : resolve(folder, migrations);
+  await migrateFolder(database, path, USER_MIGRATIONS_TABLE);
+}
+
+type AssembleParts = {
+  settings: ServerSettings;
+  database: Database;
+  clients: SourceClient[];
+  log: Logger;
+  environment: Environment;
+};
+
+function assembleAll(definition: ConfigDefinition, parts: AssembleParts): ReadonlyMap<string, Integration> {
+  const { settings, database, clients, log, environment } = parts;
+  const integrations = definition.integrations.map((one) =>
+    assembleIntegration(one, {
+      environment,
+      publicUrl: settings.publicUrl,
+      clientOf: ({ name, source }) => {
+        const resolved = resolveSource(name, source, environment);
+        if (!resolved.ok) throw new StartError(resolved.problems.map(({ path, problem }) => ({ path: `${name}.source.${path}`, problem })));
+        const client = createSourceClient(resolved.source, {
+          now: () => readDatabaseNow(database.db),
+          random: Math.random,
+          sleep: (ms, signal) => wait(ms, undefined, { signal }),
+          nowMs: Date.now,
+          log,
+        });
+        clients.push(client);
+        return client;
+      },
+    }),
+  );
+  return new Map(integrations.map((integration) => [integration.name, integration]));
+}
+
+/** Tables that could not be written are found before the first delivery, not by it. */
+async function assertTargets(database: Database, integrations: ReadonlyMap<string, Integration>): Promise<void> {
+  const problems: StartProblem[] = [];
+  for (const { streams } of integrations.values()) {
+    for (const { key, target } of streams.values()) {
+      for (const { table, problem } of await checkTarget(database.db, target)) {
+        problems.push({ path: `${key.integration}.entities.${key.entity}.target`, problem: `the table ${table} ${problem}` });
+      }
+    }
+  }
+  if (problems.length > 0) throw new StartError(problems);
+}
+
+const schedulesOf = ({ integrations }: ConfigDefinition) =>
+  new Map(
+    integrations.flatMap(({ name, entities }) =>
+      Object.entries(entities).map(
+        ([entity, { reconcile }]) =>
+          [`${name}/${entity}`, { incremental: reconcile?.incremental ?? null, full: reconcile?.full ?? null }] as const,
+      ),
+    ),
+  );
+
+const createLogger = ({ logLevel }: ServerSettings): Logger => pino({ level: logLevel, base: null });
