@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseError } from './errors.ts';
 
@@ -65,6 +65,8 @@ function link(folder: string, generation: number): boolean {
 }
 
 function markReleased(folder: string, generation: number): void {
+  // Deleted under us: then there is nothing left to hold.
+  if (!existsSync(lockPath(folder, generation))) return;
   renameSync(writeDraft(folder, true), lockPath(folder, generation));
 }
 

@@ -15,7 +15,8 @@ const START_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 15_000;
 /** As PostgreSQL's idle_in_transaction_session_timeout: the one session must not be held by code that waits for something else. */
 const IDLE_TRANSACTION_MS = 30_000;
-const BYTEA = 17;
+/** bytea and bytea[]. */
+const BYTE_TYPES: readonly number[] = [17, 1001];
 
 export type EmbeddedQueries = {
   query(sql: string, params?: readonly unknown[], options?: { readonly rowMode?: RowMode }): Promise<QueryResult>;
@@ -31,6 +32,8 @@ export type EmbeddedClient = EmbeddedQueries & {
   dump(): Promise<Uint8Array>;
   /** Statements sent or waiting. */
   pendingCount(): number;
+  /** Ends the thread at once, as a crash would. */
+  abort(): void;
   close(): Promise<void>;
 };
 
@@ -132,6 +135,10 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
   }
 
   async function endWorker(): Promise<void> {
+    if (broken !== null) {
+      await worker.terminate();
+      return;
+    }
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const timer = setTimeout(() => worker.terminate(), CLOSE_TIMEOUT_MS);
     // Behind a transaction in progress; where that one hangs, the timer ends it all.
@@ -150,6 +157,7 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
       return reply.kind === 'dump' ? reply.dump : new Uint8Array();
     },
     pendingCount: () => waiting.size + lane.length,
+    abort: () => void worker.terminate(),
     close() {
       closing ??= endWorker();
       return closing;
@@ -270,7 +278,7 @@ function sendable(params: readonly unknown[], transfer: ArrayBuffer[]): unknown[
 /** Bytes become Buffers, as the other driver gives them. */
 function withBuffers(result: QueryResult): QueryResult {
   const byteColumns = result.fields.flatMap((field, index) =>
-    field.dataTypeID === BYTEA ? [{ index, name: field.name }] : [],
+    BYTE_TYPES.includes(field.dataTypeID) ? [{ index, name: field.name }] : [],
   );
   if (byteColumns.length === 0) return result;
   for (const row of result.rows) {
@@ -282,8 +290,10 @@ function withBuffers(result: QueryResult): QueryResult {
   return result;
 }
 
-const asBuffer = (value: unknown): unknown =>
-  value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
+function asBuffer(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asBuffer);
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
+}
 
 /** An Error that carries PostgreSQL's fields, `code` above all, as the drivers' own do. */
 const databaseError = (wire: WireError): Error => Object.assign(new Error(wire.message), wire.fields);

@@ -9,35 +9,37 @@ const VACUUM_ALL_EVERY_MS = 3_600_000;
 /** A table a tick: a vacuum holds the only session up, and those behind it should come through in between. */
 const MAX_VACUUMS_PER_TICK = 1;
 
-export type Upkeep = { stop(): Promise<void> };
+export type Upkeep = {
+  /** One pass; what is due is decided by `nowMs`, in milliseconds since 1970. */
+  runOnce(nowMs: number): Promise<void>;
+  /** Waits for a pass under way. */
+  stop(): Promise<void>;
+};
 
 /**
  * Does what a server's checkpointer and autovacuum do, since PGlite has neither: a checkpoint every minute or 64 MB of log
  * while anything is written, and VACUUM (ANALYZE) of tables with many dead or new rows, of every table once an hour.
  */
-export function startUpkeep(client: EmbeddedClient, log: DatabaseLog): Upkeep {
-  let lastCheckpointMs = Date.now();
-  let lastCheckMs = Date.now();
-  let lastVacuumAllMs = Date.now();
+export function startUpkeep(client: EmbeddedClient, log: DatabaseLog, clock: { nowMs(): number }): Upkeep {
+  let lastCheckpointMs = clock.nowMs();
+  let lastCheckMs = lastCheckpointMs;
+  let lastVacuumAllMs = lastCheckpointMs;
   let tables: string[] = [];
-  let running: Promise<void> = Promise.resolve();
+  let running: Promise<void> | null = null;
   let isStopped = false;
 
-  async function tick(): Promise<void> {
-    const nowMs = Date.now();
-    const logBytes = Number(await readScalar(client, LOG_BYTES));
-    if (
-      logBytes >= CHECKPOINT_LOG_BYTES ||
-      (nowMs - lastCheckpointMs >= CHECKPOINT_EVERY_MS && logBytes > MIN_LOG_BYTES)
-    ) {
+  async function runOnce(nowMs: number): Promise<void> {
+    const logBytes = Number((await readValues(client, LOG_BYTES))[0] ?? 0);
+    const isDue = nowMs - lastCheckpointMs >= CHECKPOINT_EVERY_MS && logBytes > MIN_LOG_BYTES;
+    if (isDue || logBytes >= CHECKPOINT_LOG_BYTES) {
       await client.exec('CHECKPOINT');
       lastCheckpointMs = nowMs;
     }
     if (nowMs - lastVacuumAllMs >= VACUUM_ALL_EVERY_MS) {
-      tables = await readTables(client, ALL_TABLES);
+      tables = await readValues(client, ALL_TABLES);
       lastVacuumAllMs = nowMs;
     } else if (tables.length === 0 && nowMs - lastCheckMs >= VACUUM_CHECK_EVERY_MS) {
-      tables = await readTables(client, WORN_TABLES);
+      tables = await readValues(client, WORN_TABLES);
       lastCheckMs = nowMs;
     }
     for (const table of tables.splice(0, MAX_VACUUMS_PER_TICK)) {
@@ -45,21 +47,19 @@ export function startUpkeep(client: EmbeddedClient, log: DatabaseLog): Upkeep {
     }
   }
 
-  let isTicking = false;
   const timer = setInterval(() => {
-    if (isTicking) return;
-    isTicking = true;
-    running = tick()
+    running ??= runOnce(clock.nowMs())
       .catch((error: unknown) => {
         if (!isStopped) log.warn({ err: error }, 'upkeep of the embedded database failed; it is tried again');
       })
       .finally(() => {
-        isTicking = false;
+        running = null;
       });
   }, TICK_MS);
   timer.unref();
 
   return {
+    runOnce,
     async stop() {
       isStopped = true;
       clearInterval(timer);
@@ -76,13 +76,9 @@ const ALL_TABLES = `SELECT format('%I.%I', schemaname, relname) AS value FROM pg
 const WORN_TABLES = `SELECT format('%I.%I', schemaname, relname) AS value FROM pg_stat_user_tables
   WHERE n_dead_tup > 50 + 0.2 * n_live_tup OR n_mod_since_analyze > 50 + 0.1 * n_live_tup ORDER BY n_dead_tup DESC`;
 
-async function readTables(client: EmbeddedClient, sql: string): Promise<string[]> {
+async function readValues(client: EmbeddedClient, sql: string): Promise<string[]> {
   const { rows } = await client.query(sql);
   return rows.flatMap((row) => (hasValue(row) ? [row.value] : []));
-}
-
-async function readScalar(client: EmbeddedClient, sql: string): Promise<string> {
-  return (await readTables(client, sql))[0] ?? '0';
 }
 
 const hasValue = (row: unknown): row is { value: string } =>

@@ -41,7 +41,7 @@ export async function connectEmbedded(options: EmbeddedOptions): Promise<Databas
     throw error;
   }
   const db = openDb(client);
-  const upkeep = isInMemory ? null : startUpkeep(client, options.log);
+  const upkeep = isInMemory ? null : startUpkeep(client, options.log, { nowMs: () => Date.now() });
   let closing: Promise<void> | null = null;
   return {
     kind: 'embedded',

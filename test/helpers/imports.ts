@@ -30,6 +30,7 @@ const MAY_IMPORT: { readonly [layer: Layer]: readonly Layer[] | 'everything' } =
   config: ['define', ...FOUNDATION],
   testing: ['index.ts', ...FOUNDATION],
   'app.ts': 'everything',
+  'assemble.ts': 'everything',
   'server.ts': 'everything',
   'main.ts': ['app.ts', 'config', 'cli'],
   'index.ts': 'everything',
