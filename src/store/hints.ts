@@ -30,7 +30,9 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
         ORDER BY n.external_id COLLATE "C"
         ON CONFLICT (integration, entity, external_id) WHERE state = 'ready' DO UPDATE
         SET run_at = LEAST(h.run_at, excluded.run_at), need_lo = GREATEST(h.need_lo, excluded.need_lo),
-            min_version = GREATEST(h.min_version, excluded.min_version), run_id = coalesce(h.run_id, excluded.run_id)`,
+            min_version = CASE WHEN h.min_version IS NOT NULL AND excluded.min_version IS NOT NULL
+                               THEN GREATEST(h.min_version, excluded.min_version) END,
+            run_id = coalesce(h.run_id, excluded.run_id)`,
   );
 }
 
@@ -135,9 +137,12 @@ const strengthen = (left: NewHint, right: NewHint): NewHint => ({
   ...left,
   needLo: Math.max(left.needLo, right.needLo),
   runAt: Math.min(left.runAt, right.runAt),
-  minVersion:
-    left.minVersion === null || (right.minVersion !== null && right.minVersion > left.minVersion)
-      ? right.minVersion
-      : left.minVersion,
+  minVersion: bothVersions(left.minVersion, right.minVersion),
   runId: left.runId ?? right.runId,
 });
+
+/** A version settles both only where it settles each: a hint without one asks for a moment, which no version shows. */
+function bothVersions(left: bigint | null, right: bigint | null): bigint | null {
+  if (left === null || right === null) return null;
+  return left > right ? left : right;
+}

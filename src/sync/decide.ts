@@ -41,7 +41,9 @@ export function decide(stored: RecordState, observed: Observation, context: Deci
       if (seen.isFullRun && caps.canGet) return verify(input, 'older_in_full_run');
       return { kind: 'stale', reason: olderReason(input) };
     case 'same':
-      return seen.channel === 'hook' || !caps.canGet ? { kind: 'stale', reason: 'same_version' } : verify(input, 'same_version');
+      return seen.channel === 'hook' || !caps.canGet
+        ? { kind: 'stale', reason: 'same_version' }
+        : verify(input, 'same_version');
     case 'unknown':
       return caps.canGet ? verify(input, 'not_ordered') : accept(input, order);
     case 'newer':
@@ -56,9 +58,13 @@ export function sanitiseState(state: RecordState, now: Instant): RecordState {
   return { ...state, lo: BEFORE_ALL, hi: now };
 }
 
-/** Base with the payload's fields laid over it, when the payload was made from exactly our base; null when not. */
-function completePartial(seen: Observation, state: RecordState, { hashOf }: DecideContext): Observation | null {
+/**
+ * Base with the payload's fields laid over it, when the payload was made from exactly our base; null when not. Two changes
+ * can share one timestamp, so an equal one does not show that, and whoever can be asked is.
+ */
+function completePartial(seen: Observation, state: RecordState, { caps, hashOf }: DecideContext): Observation | null {
   if (!seen.partial || seen.content === null) return seen;
+  if (caps.versionKind !== 'counter' && caps.canGet) return null;
   const isFromBase = seen.previousVersion !== null && seen.previousVersion === state.version;
   if (state.status !== 'live' || state.base === null || !isFromBase) return null;
   const content = { ...state.base, ...seen.content };
@@ -121,7 +127,12 @@ function decideRegression(input: Input): Decision {
   const since = seenAt ?? input.now;
   const needLo = addMs(since, confirmMs);
   const need: Need = { needLo, readAt: addMs(needLo, caps.readLagMs) };
-  return { kind: 'verify', reason: 'regression', need, next: seenAt === null ? { ...state, regressSeenAt: since } : null };
+  return {
+    kind: 'verify',
+    reason: 'regression',
+    need,
+    next: seenAt === null ? { ...state, regressSeenAt: since } : null,
+  };
 }
 
 function accept(input: Input, order: Order): Decision {
@@ -185,7 +196,9 @@ function needFor({ state, seen, caps, now }: Input): Need {
 
 function olderReason({ state, seen }: Input): StaleReason {
   if (state.status === 'tombstone') return 'deleted';
-  return seen.version !== null && state.version !== null && seen.version < state.version ? 'older_version' : 'older_sighting';
+  return seen.version !== null && state.version !== null && seen.version < state.version
+    ? 'older_version'
+    : 'older_sighting';
 }
 
 const maxVersion = (left: bigint | null, right: bigint | null): bigint | null =>

@@ -32,7 +32,10 @@ function orderAgainstTombstone(seen: Observation, state: RecordState, caps: Capa
   if (seen.channel === 'hook' && !caps.canUndelete && !state.isTombSoft) return 'older';
   if (seen.channel !== 'get' && isBelow(seen.version, state.version)) return 'older';
   // A direct read may always resurrect: a tombstone made by a lagging read must not be for ever.
-  return orderByInterval(seen, state);
+  const byInterval = orderByInterval(seen, state);
+  // Nobody can be asked, and ids never come back: what may be older than a deletion is taken to be.
+  const isFinal = !caps.canGet && !caps.canUndelete && !state.isTombSoft;
+  return byInterval === 'unknown' && isFinal ? 'older' : byInterval;
 }
 
 function orderAgainstLive(seen: Observation, state: RecordState, caps: Capabilities): Order {

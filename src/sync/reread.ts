@@ -1,3 +1,4 @@
+import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
 import type { Outcome } from '../model/apply.ts';
 import type { LeasedHint, NewHint } from '../model/hint.ts';
@@ -8,13 +9,13 @@ import { setAside } from '../store/dead-letters.ts';
 import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
 import { readDatabaseNow } from '../store/instants.ts';
 import { addRunDeletions, readRun } from '../store/runs.ts';
-import type { Db } from '../db/connect.ts';
 import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
-import { observe, observeAbsence, type Observed, type Sight } from './observe.ts';
+import { type Observed, observe, observeAbsence, type Sight } from './observe.ts';
 import { setUnmappedAside } from './quarantine.ts';
 import { fullJitterMs, MAX_ATTEMPTS } from './retry.ts';
+import { isSatisfied } from './satisfaction.ts';
 import { type Stream, streamName } from './stream.ts';
 
 /** Longer than any read may take, so that a lease never lapses under a living worker. */
@@ -71,14 +72,20 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
     }
     if (observed.kind === 'ignored' || observed.kind === 'incomplete') return { kind: 'noop' };
     if (observed.kind === 'invalid') {
-      await setUnmappedAside(tx, stream, { ...sight, problem: observed.problem, record: observed.record, isDelete: false });
+      await setUnmappedAside(tx, stream, {
+        ...sight,
+        problem: observed.problem,
+        record: observed.record,
+        isDelete: false,
+      });
       return { kind: 'quarantine' };
     }
     const [made] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
     const result = made ?? { kind: 'noop' };
     if (hint.runId !== null && result.kind === 'delete') await addRunDeletions(tx, hint.runId, 1);
     const again = nextRead(stream, hint, { outcome: result, version: observed.sighted.seen.version, lo: sight.lo });
-    if (again !== null) await enqueueHints(tx, stream.key, [{ ...again, runAt: Math.max(again.runAt, await soon(tx)) }]);
+    if (again !== null)
+      await enqueueHints(tx, stream.key, [{ ...again, runAt: Math.max(again.runAt, await soon(tx)) }]);
     return result;
   });
   await countDrift(deps, stream, hint, outcome);
@@ -105,10 +112,14 @@ function sightOf(stream: Stream, hint: LeasedHint, { startedAt, endedAt, ...rest
 }
 
 function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, sight: Sight): Observed {
-  if (sighting.kind === 'absent') {
-    return { kind: 'sighted', sighted: observeAbsence(hint.externalId, sight, { isPositiveDelete: false, version: null }) };
-  }
-  return observe(stream, sighting.record, sight);
+  const absent: Observed = {
+    kind: 'sighted',
+    sighted: observeAbsence(hint.externalId, sight, { isPositiveDelete: false, version: null }),
+  };
+  if (sighting.kind === 'absent') return absent;
+  const observed = observe(stream, sighting.record, sight);
+  // Asked for by its own id, the record is none of this entity's (any more): it was moved, or left what `only` takes in.
+  return observed.kind === 'ignored' ? absent : observed;
 }
 
 /**
@@ -150,8 +161,7 @@ function nextRead(
   if (kind === 'defer' || kind === 'retry' || kind === 'hold') {
     return again(addMs(shown.lo, stream.caps.readLagMs + fullJitterMs(hint.attempt, 0.5)));
   }
-  const showsVersion = hint.minVersion !== null && shown.version !== null && shown.version >= hint.minVersion;
-  if (showsVersion || shown.lo >= hint.needLo) return null;
+  if (isSatisfied(hint, shown, stream.caps)) return null;
   return again(addMs(hint.needLo, stream.caps.readLagMs));
 }
 
@@ -200,7 +210,8 @@ const retryAfterMs = (error: unknown): number => (error instanceof SourceError ?
 /** What a run's own reads changed is drift too: no webhook had brought it. */
 async function countDrift(deps: IngestDeps, stream: Stream, hint: LeasedHint, outcome: Outcome): Promise<void> {
   if (hint.runId === null) {
-    if (outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete') deps.tally.hookRead(stream.key);
+    if (outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete')
+      deps.tally.hookRead(stream.key);
     return;
   }
   const run = await readRun(deps.db, hint.runId);
