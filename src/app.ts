@@ -15,11 +15,12 @@ import { readDatabaseNow } from './store/instants.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
 import { claimRun } from './store/runs.ts';
 import { addCounters } from './store/status.ts';
+import { createAbsenceBrake } from './sync/absence-brake.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
 import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
 import type { Integration } from './sync/integration.ts';
-import { runReconcile, RUN_LEASE_MS } from './sync/reconcile.ts';
+import { RUN_LEASE_MS, runReconcile } from './sync/reconcile.ts';
 import { requestRun } from './sync/request-run.ts';
 import { rereadOnce } from './sync/reread.ts';
 import { type Stream, streamName } from './sync/stream.ts';
@@ -78,6 +79,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     integrations,
     streams: streamsOf(integrations),
     tally: createTally(),
+    absenceBrake: createAbsenceBrake(options.nowMs),
     random: options.random,
     wakeHints: wake('hints'),
     crashPoint: options.crashPoint ?? (() => {}),
@@ -163,7 +165,11 @@ export async function createApp(options: AppOptions): Promise<App> {
 }
 
 const streamsOf = (integrations: ReadonlyMap<string, Integration>): ReadonlyMap<string, Stream> =>
-  new Map([...integrations.values()].flatMap(({ streams }) => [...streams.values()].map((stream) => [streamName(stream.key), stream])));
+  new Map(
+    [...integrations.values()].flatMap(({ streams }) =>
+      [...streams.values()].map((stream) => [streamName(stream.key), stream]),
+    ),
+  );
 
 const wakeRuns = (loops: ReadonlyMap<string, Loop>) => () => {
   for (let place = 0; place < RUN_LOOPS; place++) loops.get(`runs-${place}`)?.wake();
@@ -221,7 +227,8 @@ function scheduleEntries(
         if (!leader.isLeading()) return;
         const wish = { mode, since: null, ids: null, isDryRun: false, trigger: 'schedule' } as const;
         const answer = await requestRun(deps.db, stream, wish);
-        if (answer.kind === 'under_way') deps.log.info({ ...stream.key, mode, run: answer.run.id }, 'a run is under way; tick passed over');
+        if (answer.kind === 'under_way')
+          deps.log.info({ ...stream.key, mode, run: answer.run.id }, 'a run is under way; tick passed over');
         wakeRunLoops();
       };
       return [{ name: `${name} ${mode}`, cron, onTick }];

@@ -7,8 +7,8 @@ import { createMapper } from './mapping/mapper.ts';
 import type { SourceClient } from './source/client.ts';
 import type { Integration, Webhook } from './sync/integration.ts';
 import type { ChangedSince, Stream } from './sync/stream.ts';
-import { prepareDeliveryReader } from './webhook/delivery.ts';
 import { type CheckedWebhook, webhookDefinitionSchema } from './webhook/definition.ts';
+import { prepareDeliveryReader } from './webhook/delivery.ts';
 import { prepareHandshakes } from './webhook/handshake.ts';
 import type { Locator } from './webhook/locator.ts';
 import { prepareRoutes } from './webhook/routes.ts';
@@ -34,7 +34,11 @@ export function assembleIntegration(definition: IntegrationDefinition, options: 
     const keepsBase = webhook !== null && hasPartialPayloads(webhook, entity);
     return [entity, assembleStream({ integration: name, entity, form, client, keepsBase })] as const;
   });
-  return { name, webhook: webhook === null ? null : assembleWebhook(name, webhook, options), streams: new Map(streams) };
+  return {
+    name,
+    webhook: webhook === null ? null : assembleWebhook(name, webhook, options),
+    streams: new Map(streams),
+  };
 }
 
 const hasPartialPayloads = (webhook: CheckedWebhook, entity: string): boolean =>
@@ -53,7 +57,17 @@ type StreamParts = {
 function assembleStream({ integration, entity, form, client, keepsBase }: StreamParts): Stream {
   const target = describeTarget(form);
   const { schema, key, version, only, mapping } = form;
-  const mapper = createMapper({ integration, entity, schema, key, version, marker: form.deletes?.marker, only, mapping, target });
+  const mapper = createMapper({
+    integration,
+    entity,
+    schema,
+    key,
+    version,
+    marker: form.deletes?.marker,
+    only,
+    mapping,
+    target,
+  });
   return {
     key: { integration, entity },
     caps: capabilitiesOf(form),
@@ -95,7 +109,7 @@ const KEY_FORMATS = {
 
 function assembleWebhook(name: string, webhook: CheckedWebhook, { environment, publicUrl }: AssembleOptions): Webhook {
   const { signature } = webhook;
-  const secrets = signature.secrets.flatMap((setting) => valueOf(setting, environment) ?? []);
+  const secrets = signature.secrets.flatMap((setting) => settingValue(setting, environment) ?? []);
   const definitions = [...(signature.handshakes ?? []), ...webhook.handshakes];
   const eventType = webhook.eventType ?? signature.scheme.eventType ?? [];
   return {
@@ -107,7 +121,7 @@ function assembleWebhook(name: string, webhook: CheckedWebhook, { environment, p
       isBatch: webhook.batch !== undefined,
     }),
     routes: prepareRoutes(webhook),
-    answerHandshake: prepareHandshakes(definitions, (setting) => valueOf(setting, environment)),
+    answerHandshake: prepareHandshakes(definitions, (setting) => settingValue(setting, environment)),
     maxBodyBytes: webhook.maxBodyBytes,
     keptHeaders: ['content-type', ...eventType.flatMap(headerNames)],
     publicUrl: publicUrl === null ? null : `${publicUrl.replace(/\/$/, '')}/webhooks/${name}`,
@@ -117,7 +131,7 @@ function assembleWebhook(name: string, webhook: CheckedWebhook, { environment, p
 const headerNames = (locator: Locator): readonly string[] =>
   locator.from === 'header' ? locator.names.map((header) => header.toLowerCase()) : [];
 
-function valueOf(setting: Setting, environment: Environment): string | null {
+function settingValue(setting: Setting, environment: Environment): string | null {
   const result = readSetting(setting, environment);
   return result.ok ? result.value : null;
 }

@@ -55,7 +55,13 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   };
   try {
     await applyMigrations(database, config);
-    const integrations = assembleAll(config.definition, { settings, database, clients, log, environment: options.environment });
+    const integrations = assembleAll(config.definition, {
+      settings,
+      database,
+      clients,
+      log,
+      environment: options.environment,
+    });
     await assertTargets(database, integrations);
     for (const { streams } of integrations.values()) {
       for (const { key, mapper } of streams.values()) await registerStream(database.db, key, mapper.fingerprint);
@@ -74,7 +80,10 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       await app.stop();
       throw error;
     });
-    log.info({ address, database: database.kind, roles: settings.roles, integrations: [...integrations.keys()] }, 'ready');
+    log.info(
+      { address, database: database.kind, roles: settings.roles, integrations: [...integrations.keys()] },
+      'ready',
+    );
     let stopped: Promise<void> | null = null;
     const stop = async () => {
       await app.stop();
@@ -102,7 +111,10 @@ export async function migrateAll(options: StartOptions): Promise<void> {
 type CheckedConfig = { readonly definition: ConfigDefinition; readonly folder: string };
 
 /** Everything that can be wrong before a connection is opened, told at once. */
-async function readAll({ environment, workingFolder }: StartOptions): Promise<{ settings: ServerSettings; config: CheckedConfig }> {
+async function readAll({
+  environment,
+  workingFolder,
+}: StartOptions): Promise<{ settings: ServerSettings; config: CheckedConfig }> {
   const problems: StartProblem[] = [];
   const settings = readSettings(environment);
   if (!settings.ok) problems.push(...settings.problems);
@@ -142,7 +154,10 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
       publicUrl: settings.publicUrl,
       clientOf: ({ name, source }) => {
         const resolved = resolveSource(name, source, environment);
-        if (!resolved.ok) throw new StartError(resolved.problems.map(({ path, problem }) => ({ path: `${name}.source.${path}`, problem })));
+        if (!resolved.ok)
+          throw new StartError(
+            resolved.problems.map(({ path, problem }) => ({ path: `${name}.source.${path}`, problem })),
+          );
         const client = createSourceClient(resolved.source, {
           now: () => readDatabaseNow(database.db),
           random: Math.random,
@@ -164,7 +179,10 @@ async function assertTargets(database: Database, integrations: ReadonlyMap<strin
   for (const { streams } of integrations.values()) {
     for (const { key, target } of streams.values()) {
       for (const { table, problem } of await checkTarget(database.db, target)) {
-        problems.push({ path: `${key.integration}.entities.${key.entity}.target`, problem: `the table ${table} ${problem}` });
+        problems.push({
+          path: `${key.integration}.entities.${key.entity}.target`,
+          problem: `the table ${table} ${problem}`,
+        });
       }
     }
   }
@@ -176,7 +194,10 @@ const schedulesOf = ({ integrations }: ConfigDefinition) =>
     integrations.flatMap(({ name, entities }) =>
       Object.entries(entities).map(
         ([entity, { reconcile }]) =>
-          [`${name}/${entity}`, { incremental: reconcile?.incremental ?? null, full: reconcile?.full ?? null }] as const,
+          [
+            `${name}/${entity}`,
+            { incremental: reconcile?.incremental ?? null, full: reconcile?.full ?? null },
+          ] as const,
       ),
     ),
   );

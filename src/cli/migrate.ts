@@ -1,5 +1,5 @@
-import { migrateAll } from '../server.ts';
 import type { Environment } from '../lib/setting.ts';
+import { migrateAll } from '../server.ts';
 import { reportStartFailure } from './start-failure.ts';
 
 /** Applies all migrations and ends. @returns the exit code. */

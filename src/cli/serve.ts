@@ -1,6 +1,6 @@
 import closeWithGrace from 'close-with-grace';
-import { startServer } from '../server.ts';
 import type { Environment } from '../lib/setting.ts';
+import { startServer } from '../server.ts';
 import { reportStartFailure } from './start-failure.ts';
 
 const GRACE_MS = 10_000;

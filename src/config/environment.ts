@@ -34,14 +34,21 @@ const environmentSchema = z
       .min(MIN_TOKEN_LENGTH, `expected at least ${MIN_TOKEN_LENGTH} characters`)
       .regex(/^[\x21-\x7e]*$/, 'expected printable characters without blanks')
       .optional(),
-    SYNCLINE_PUBLIC_URL: z.url({ protocol: /^https?$/, error: 'expected a URL such as https://sync.example.com' }).optional(),
+    SYNCLINE_PUBLIC_URL: z
+      .url({ protocol: /^https?$/, error: 'expected a URL such as https://sync.example.com' })
+      .optional(),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
     SYNCLINE_ROLE: rolesSchema.default(ROLES),
-    SYNCLINE_WEBHOOKS_PER_MINUTE: z.coerce.number('expected a number').int().min(1).default(DEFAULT_WEBHOOKS_PER_MINUTE),
+    SYNCLINE_WEBHOOKS_PER_MINUTE: z.coerce
+      .number('expected a number')
+      .int()
+      .min(1)
+      .default(DEFAULT_WEBHOOKS_PER_MINUTE),
   })
   .superRefine((values, context) => {
     if (isLoopback(values.HOST) || values.SYNCLINE_ADMIN_TOKEN !== undefined) return;
-    const message = 'needed because HOST is not a loopback address; set a long random token, for example from: openssl rand -hex 32';
+    const message =
+      'needed because HOST is not a loopback address; set a long random token, for example from: openssl rand -hex 32';
     context.addIssue({ code: 'custom', path: ['SYNCLINE_ADMIN_TOKEN'], message });
   });
 
@@ -66,10 +73,15 @@ export type SettingsResult =
 
 /** Reads the server's own environment variables. An empty one counts as not set. All problems come at once, without values. */
 export function readSettings(environment: Environment): SettingsResult {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const result = environmentSchema.safeParse(given);
   if (!result.success) {
-    return { ok: false, problems: result.error.issues.map(({ path, message }) => ({ path: path.join('.'), problem: message })) };
+    return {
+      ok: false,
+      problems: result.error.issues.map(({ path, message }) => ({ path: path.join('.'), problem: message })),
+    };
   }
   const values = result.data;
   return {

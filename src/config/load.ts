@@ -18,10 +18,14 @@ export async function loadConfig(path: string, workingFolder: string): Promise<L
   try {
     const loaded = await importFile(file);
     const definition = isModule(loaded) && 'default' in loaded ? loaded.default : undefined;
-    if (definition === undefined) return { ok: false, problem: `${path} has no default export; expected defineConfig({ … })` };
+    if (definition === undefined)
+      return { ok: false, problem: `${path} has no default export; expected defineConfig({ … })` };
     return { ok: true, definition, folder: dirname(file) };
   } catch (error) {
-    return { ok: false, problem: `${path} cannot be loaded: ${error instanceof Error ? error.message : 'unknown failure'}` };
+    return {
+      ok: false,
+      problem: `${path} cannot be loaded: ${error instanceof Error ? error.message : 'unknown failure'}`,
+    };
   }
 }
 

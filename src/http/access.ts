@@ -23,7 +23,9 @@ export function createAccessGuard(adminToken: string | null): (request: FastifyR
     }
     const given = BEARER.exec(request.headers.authorization ?? '')?.[1];
     if (given === undefined || !timingSafeEqual(digest(given), expected)) {
-      throw refusal(401, 'Send the operator token as a bearer token', { 'www-authenticate': 'Bearer realm="syncline"' });
+      throw refusal(401, 'Send the operator token as a bearer token', {
+        'www-authenticate': 'Bearer realm="syncline"',
+      });
     }
   };
 }

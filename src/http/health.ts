@@ -15,7 +15,9 @@ export async function healthRoutes(app: FastifyInstance, { checkReadiness, versi
     const isReady = checks.every(({ ok }) => ok);
     return reply.status(isReady ? 200 : 503).send({
       status: isReady ? 'pass' : 'fail',
-      checks: Object.fromEntries(checks.map(({ name, ok, detail }) => [name, { status: ok ? 'pass' : 'fail', detail }])),
+      checks: Object.fromEntries(
+        checks.map(({ name, ok, detail }) => [name, { status: ok ? 'pass' : 'fail', detail }]),
+      ),
     });
   });
 }

@@ -5,7 +5,10 @@ import { ProblemError } from './problem.ts';
 export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
   const result = schema.safeParse(input ?? {});
   if (result.success) return result.data;
-  const errors = result.error.issues.map((issue) => ({ field: issue.path.join('.') || '(body)', problem: issue.message }));
+  const errors = result.error.issues.map((issue) => ({
+    field: issue.path.join('.') || '(body)',
+    problem: issue.message,
+  }));
   throw new ProblemError({
     status: 422,
     code: 'invalid-input',
@@ -16,6 +19,15 @@ export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.ou
 }
 
 /** A database id in a path. */
-export const idSchema = z.coerce.number({ error: 'expected a whole number' }).int().positive().max(Number.MAX_SAFE_INTEGER);
+export const idSchema = z.coerce
+  .number({ error: 'expected a whole number' })
+  .int()
+  .positive()
+  .max(Number.MAX_SAFE_INTEGER);
 /** How many rows of a list. */
-export const limitSchema = z.coerce.number({ error: 'expected a whole number from 1 to 500' }).int().min(1).max(500).default(50);
+export const limitSchema = z.coerce
+  .number({ error: 'expected a whole number from 1 to 500' })
+  .int()
+  .min(1)
+  .max(500)
+  .default(50);

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Db } from '../db/connect.ts';
+import { toDate } from '../model/instant.ts';
+import type { Run } from '../model/run.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { closeDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import { listRuns, readRun, requestCancel } from '../store/runs.ts';
-import { toDate } from '../model/instant.ts';
-import type { Run } from '../model/run.ts';
 import type { SyncDeps } from '../sync/deps.ts';
 import { explainRecord } from '../sync/explain.ts';
 import type { Integration } from '../sync/integration.ts';
@@ -112,7 +112,9 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
     const { integration = null, entity = null, state = null, limit } = filter;
     return { runs: (await listRuns(db, { integration, entity, state, limit })).map(showRun) };
   });
-  app.get<{ Params: { id: string } }>('/sync/runs/:id', async (request) => showRun(await findRun(db, request.params.id)));
+  app.get<{ Params: { id: string } }>('/sync/runs/:id', async (request) =>
+    showRun(await findRun(db, request.params.id)),
+  );
   app.post<{ Params: { id: string } }>('/sync/runs/:id/cancel', async (request, reply) => {
     const run = await findRun(db, request.params.id);
     const state = await requestCancel(db, run.id);
@@ -122,7 +124,8 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
   app.post<{ Params: { id: string } }>('/sync/runs/:id/approve', async (request) => {
     const run = await findRun(db, request.params.id);
     const stream = findStream(options, run.integration, run.entity);
-    if (!(await approveSweep(deps, stream, run, 'operator'))) throw conflict('run-not-braked', `The run is ${run.state}, not braked`);
+    if (!(await approveSweep(deps, stream, run, 'operator')))
+      throw conflict('run-not-braked', `The run is ${run.state}, not braked`);
     return showRun(await findRun(db, run.id));
   });
 }
@@ -138,7 +141,10 @@ function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOptions): 
   app.get('/dead-letters', async (request) => {
     const { integration = null, entity = null, state, before = null, limit } = parseInput(filterSchema, request.query);
     const letters = await listDeadLetters(db, { integration, entity, state, before, limit });
-    return { deadLetters: letters.map(showLetter), next: letters.length === limit ? (letters.at(-1)?.id ?? null) : null };
+    return {
+      deadLetters: letters.map(showLetter),
+      next: letters.length === limit ? (letters.at(-1)?.id ?? null) : null,
+    };
   });
   app.post<{ Params: { id: string } }>('/dead-letters/:id/retry', async (request, reply) => {
     const result = await redrive(deps, parseInput(idSchema, request.params.id));

@@ -19,7 +19,9 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .status(status)
     .headers(headers ?? {})
     .type('application/problem+json')
-    .send(JSON.stringify({ type: `urn:syncline:problem:${code}`, title, status, ...(detail ? { detail } : {}), ...more }));
+    .send(
+      JSON.stringify({ type: `urn:syncline:problem:${code}`, title, status, ...(detail ? { detail } : {}), ...more }),
+    );
 }
 
 /** Thrown by a route to answer with a problem. */

@@ -39,9 +39,16 @@ export function createServer(log: Logger): FastifyInstance {
     const status = error.statusCode ?? 500;
     if (status < 500) return sendProblem(reply, clientProblem(status));
     request.log.error({ err: error }, 'request failed');
-    return sendProblem(reply, { status: 500, code: 'internal', title: 'Something went wrong here', detail: `See the log for ${request.id}.` });
+    return sendProblem(reply, {
+      status: 500,
+      code: 'internal',
+      title: 'Something went wrong here',
+      detail: `See the log for ${request.id}.`,
+    });
   });
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }));
+  app.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }),
+  );
   return app;
 }
 

@@ -1,14 +1,15 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { assertNever } from '../lib/assert-never.ts';
-import type { Integration } from '../sync/integration.ts';
 import { BacklogFullError } from '../sync/group-commit.ts';
+import type { Integration } from '../sync/integration.ts';
 import { type ReceiveDeps, type Received, receive } from '../sync/receive.ts';
 import { DATABASE_AWAY, notFound, ProblemError, sendProblem } from './problem.ts';
 
 const RATE_WINDOW_MS = 60_000;
 /** What providers send: JSON in its many spellings, forms, and nothing at all when they test an address. */
-const KNOWN_TYPES = /^(?:application\/(?:[\w.+-]*\+)?json|application\/x-www-form-urlencoded|text\/(?:plain|json))\s*(?:;|$)/i;
+const KNOWN_TYPES =
+  /^(?:application\/(?:[\w.+-]*\+)?json|application\/x-www-form-urlencoded|text\/(?:plain|json))\s*(?:;|$)/i;
 
 export type WebhookOptions = {
   readonly integrations: ReadonlyMap<string, Integration>;
@@ -27,7 +28,12 @@ export async function webhookRoutes(app: FastifyInstance, options: WebhookOption
     max: options.maxRequestsPerMinute,
     timeWindow: RATE_WINDOW_MS,
     errorResponseBuilder: (_request, { after }) =>
-      new ProblemError({ status: 429, code: 'rate-limited', title: 'Too many requests', detail: `Try again in ${after}.` }),
+      new ProblemError({
+        status: 429,
+        code: 'rate-limited',
+        title: 'Too many requests',
+        detail: `Try again in ${after}.`,
+      }),
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit }, (_request, body, done) => done(null, body));
@@ -102,7 +108,12 @@ function assertReadable(request: FastifyRequest, maxBodyBytes: number): void {
 }
 
 const tooLarge = (maxBytes: number): ProblemError =>
-  new ProblemError({ status: 413, code: 'too-large', title: 'The body is too large', detail: `At most ${maxBytes} bytes are taken.` });
+  new ProblemError({
+    status: 413,
+    code: 'too-large',
+    title: 'The body is too large',
+    detail: `At most ${maxBytes} bytes are taken.`,
+  });
 
 const wrongType = (detail: string): ProblemError =>
   new ProblemError({ status: 415, code: 'unsupported-type', title: 'The content type is not supported', detail });

@@ -44,7 +44,8 @@ export function readSetting(setting: Setting, environment: Environment): Setting
     return setting === '' ? { ok: false, problem: 'is empty' } : { ok: true, value: setting };
   }
   const value = environment[setting.name] ?? setting.fallback;
-  if (value === undefined) return { ok: false, problem: `needs the environment variable ${setting.name}, which is not set` };
+  if (value === undefined)
+    return { ok: false, problem: `needs the environment variable ${setting.name}, which is not set` };
   if (value === '') return { ok: false, problem: `needs the environment variable ${setting.name}, which is empty` };
   return { ok: true, value };
 }

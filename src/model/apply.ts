@@ -16,7 +16,19 @@ export type Sighted = {
  * `hold`: its table cannot be written at all for now.
  */
 export type Outcome =
-  | { readonly kind: 'insert' | 'update' | 'delete' | 'noop' | 'repair' | 'stale' | 'verify' | 'defer' | 'hold' | 'quarantine' }
+  | {
+      readonly kind:
+        | 'insert'
+        | 'update'
+        | 'delete'
+        | 'noop'
+        | 'repair'
+        | 'stale'
+        | 'verify'
+        | 'defer'
+        | 'hold'
+        | 'quarantine';
+    }
   | { readonly kind: 'retry'; readonly reason: 'missing_parent' };
 
 /** True for outcomes that changed the target. */

@@ -10,7 +10,8 @@ export const HINT_TRANSITIONS = {
   leased: { expire: 'leased' },
 } as const;
 
-export type HintReason = 'hook' | 'verify' | 'sweep' | 'reconcile_ids' | 'deferred' | 'replay';
+/** `delete`: an event said that the record is gone. */
+export type HintReason = 'hook' | 'delete' | 'verify' | 'sweep' | 'reconcile_ids' | 'deferred' | 'replay';
 
 /** A wish to read one record again. */
 export type NewHint = {

@@ -38,5 +38,10 @@ export type ClaimedDelivery = {
 
 /** What became of a claimed delivery. */
 export type DeliveryOutcome =
-  | { readonly id: number; readonly to: 'applied' | 'skipped' | 'dead'; readonly eventType: string | null; readonly outcome: string }
+  | {
+      readonly id: number;
+      readonly to: 'applied' | 'skipped' | 'dead';
+      readonly eventType: string | null;
+      readonly outcome: string;
+    }
   | { readonly id: number; readonly to: 'received'; readonly waitMs: number; readonly outcome: string };

@@ -7,7 +7,14 @@ import type { StreamKey } from './observation.ts';
  */
 export const RUN_TRANSITIONS = {
   queued: { claim: 'running', cancel: 'cancelled' },
-  running: { claim: 'running', finish: 'succeeded', finish_partly: 'partial', fail: 'failed', brake: 'braked', cancel: 'cancelled' },
+  running: {
+    claim: 'running',
+    finish: 'succeeded',
+    finish_partly: 'partial',
+    fail: 'failed',
+    brake: 'braked',
+    cancel: 'cancelled',
+  },
   braked: { approve: 'succeeded' },
   succeeded: {},
   partial: {},

@@ -55,7 +55,11 @@ function conflictTarget({ externalId, inboxId }: NewDeadLetter): SQL {
 }
 
 /** Closes open dead letters of records that have since been applied from a sighting at least as late. */
-export async function supersede(tx: Db, key: StreamKey, applied: readonly { externalId: string; hi: Instant }[]): Promise<void> {
+export async function supersede(
+  tx: Db,
+  key: StreamKey,
+  applied: readonly { externalId: string; hi: Instant }[],
+): Promise<void> {
   if (applied.length === 0) return;
   const rows = applied.map((one) => ({ external_id: one.externalId, hi: one.hi }));
   await queryRows(
@@ -84,7 +88,8 @@ export type DeadLetter = {
   readonly correlationId: string | null;
 };
 
-const LISTED = sql.raw(`id::text AS id, integration, entity, external_id, channel, inbox_id::text AS inbox_id, error_code,
+const LISTED =
+  sql.raw(`id::text AS id, integration, entity, external_id, channel, inbox_id::text AS inbox_id, error_code,
   field_path, message, attempt, ${instantColumn('first_at')}, ${instantColumn('last_at')}, state, correlation_id`);
 
 type DeadLetterRow = {
@@ -184,7 +189,9 @@ export async function closeDeadLetter(tx: Db, id: number, state: 'replayed' | 'd
 }
 
 /** Open dead letters per stream; entity is null for deliveries that could not be read at all. */
-export async function countOpenDeadLetters(db: Db): Promise<{ integration: string; entity: string | null; open: number }[]> {
+export async function countOpenDeadLetters(
+  db: Db,
+): Promise<{ integration: string; entity: string | null; open: number }[]> {
   const rows = await queryRows<{ integration: string; entity: string | null; open: string }>(
     db,
     sql`SELECT integration, entity, count(*)::text AS open FROM sync.dead_letters WHERE state = 'open' GROUP BY 1, 2`,

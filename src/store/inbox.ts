@@ -13,7 +13,10 @@ export type StoredDelivery = { readonly id: number; readonly receivedAt: Instant
  * them one by one costs more than the insert. Keys must be unique within the batch.
  * @returns by correlation id, the deliveries that were new.
  */
-export async function insertDeliveries(db: Db, deliveries: readonly NewDelivery[]): Promise<Map<string, StoredDelivery>> {
+export async function insertDeliveries(
+  db: Db,
+  deliveries: readonly NewDelivery[],
+): Promise<Map<string, StoredDelivery>> {
   const offsets: number[] = [];
   let offset = 1;
   for (const { body } of deliveries) {
@@ -120,7 +123,11 @@ export async function readBacklog(db: Db): Promise<Backlog[]> {
     sql`SELECT integration, count(*)::text AS waiting, ${sql.raw(instantColumn('min(received_at)').replace(/ AS .*$/, ' AS oldest'))}
         FROM sync.inbox_deliveries WHERE state = 'received' GROUP BY integration`,
   );
-  return rows.map((row) => ({ integration: row.integration, waiting: Number(row.waiting), oldestAt: Number(row.oldest) }));
+  return rows.map((row) => ({
+    integration: row.integration,
+    waiting: Number(row.waiting),
+    oldestAt: Number(row.oldest),
+  }));
 }
 
 /** True while a delivery received up to `before` still waits: what it says about a record is not known yet. */

@@ -13,6 +13,9 @@ export const instantValue = (expression: string): string =>
 
 /** The database's clock at this very moment. `now()` would be frozen at the transaction's start. */
 export async function readDatabaseNow(db: Db): Promise<Instant> {
-  const rows = await queryRows<{ at: number }>(db, sql`SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::float8 AS at`);
+  const rows = await queryRows<{ at: number }>(
+    db,
+    sql`SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::float8 AS at`,
+  );
   return Number(rows[0]?.at);
 }

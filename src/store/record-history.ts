@@ -10,7 +10,16 @@ export type HistoryEntry = {
   readonly externalId: string;
   readonly channel: Channel;
   readonly origin: Origin;
-  readonly decision: 'insert' | 'update' | 'delete' | 'stale' | 'verify' | 'defer' | 'quarantine' | 'regression' | 'repair';
+  readonly decision:
+    | 'insert'
+    | 'update'
+    | 'delete'
+    | 'stale'
+    | 'verify'
+    | 'defer'
+    | 'quarantine'
+    | 'regression'
+    | 'repair';
   readonly reason: string | null;
   readonly version: bigint | null;
   readonly hash: string | null;

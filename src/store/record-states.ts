@@ -76,7 +76,8 @@ export async function countLive(db: Db, key: StreamKey): Promise<number> {
 const STATE_COLUMNS = sql.raw(`external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
   is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at`);
 
-const STATE_VALUES = sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
+const STATE_VALUES =
+  sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
   ${instantValue('s.lo')}, ${instantValue('s.hi')}, s.tomb_version, s.is_tomb_soft, s.is_tomb_unversioned,
   ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), clock_timestamp()`);
 

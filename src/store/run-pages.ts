@@ -32,7 +32,11 @@ export async function dropPages(tx: Db, runId: string): Promise<void> {
  * `aliveBefore`. Kept as the run's candidate list, so that an approval sweeps exactly what was shown.
  * @returns how many there are.
  */
-export async function collectCandidates(tx: Db, run: StreamKey & { id: string }, aliveBefore: Instant): Promise<number> {
+export async function collectCandidates(
+  tx: Db,
+  run: StreamKey & { id: string },
+  aliveBefore: Instant,
+): Promise<number> {
   await queryRows(tx, sql`DELETE FROM sync.sweep_candidates WHERE run_id = ${run.id}::uuid`);
   const rows = await queryRows<{ n: string }>(
     tx,
@@ -53,7 +57,11 @@ export async function collectCandidates(tx: Db, run: StreamKey & { id: string },
 }
 
 /** Up to `limit` candidates after `after`, in the order of their ids. */
-export async function readCandidates(db: Db, runId: string, options: { after: string; limit: number }): Promise<string[]> {
+export async function readCandidates(
+  db: Db,
+  runId: string,
+  options: { after: string; limit: number },
+): Promise<string[]> {
   const rows = await queryRows<{ external_id: string }>(
     db,
     sql`SELECT external_id FROM sync.sweep_candidates

@@ -3,10 +3,21 @@ import type { Db } from '../db/connect.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
-import { addCounts, COUNT_NAMES, type LeasedRun, NO_COUNTS, type Run, type RunCounts, type RunMode, type RunState, type RunTrigger } from '../model/run.ts';
+import {
+  addCounts,
+  COUNT_NAMES,
+  type LeasedRun,
+  NO_COUNTS,
+  type Run,
+  type RunCounts,
+  type RunMode,
+  type RunState,
+  type RunTrigger,
+} from '../model/run.ts';
 import { instantColumn } from './instants.ts';
 
-const COLUMNS = sql.raw(`id::text AS id, integration, entity, mode, trigger, is_dry_run, is_backfill, ${instantColumn('since_at')},
+const COLUMNS =
+  sql.raw(`id::text AS id, integration, entity, mode, trigger, is_dry_run, is_backfill, ${instantColumn('since_at')},
   only_ids::text AS only_ids, state, lease_token::text AS lease_token, is_cancel_requested, ${instantColumn('created_at')},
   ${instantColumn('started_at')}, ${instantColumn('finished_at')}, start_cursor::text AS start_cursor, page_cursor, is_listed,
   is_ids_complete, max_key::text AS max_key, pages, ${COUNT_NAMES.join(', ')}, candidates, live_before, approved_by, error_code, error`);
@@ -159,7 +170,11 @@ export async function restartListing(tx: Db, runId: string): Promise<void> {
 }
 
 /** Notes, before any request, where an incremental run starts and how many records were live. */
-export async function saveRunStart(tx: Db, runId: string, at: { startCursor: bigint | null; liveBefore: number | null }): Promise<void> {
+export async function saveRunStart(
+  tx: Db,
+  runId: string,
+  at: { startCursor: bigint | null; liveBefore: number | null },
+): Promise<void> {
   await queryRows(
     tx,
     sql`UPDATE sync.sync_runs SET start_cursor = ${at.startCursor?.toString() ?? null}::numeric, live_before = ${at.liveBefore}

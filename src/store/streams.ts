@@ -47,7 +47,8 @@ type StreamRow = {
   next_retry_at: number | null;
 };
 
-const COLUMNS = sql.raw(`integration, entity, cursor::text AS cursor, marks::text AS marks, ${instantColumn('needs_full_at')},
+const COLUMNS =
+  sql.raw(`integration, entity, cursor::text AS cursor, marks::text AS marks, ${instantColumn('needs_full_at')},
   ${instantColumn('last_full_started_at')}, paused_reason, ${instantColumn('next_retry_at')}`);
 
 /** Progress of one stream; null when it was never registered. */

@@ -106,7 +106,10 @@ export async function checkTarget(db: Db, table: TargetTable): Promise<TargetPro
     .map((column) => ({ table: name, problem: `has no column ${column.name}; the mapping writes it` }));
   if (!(await isUnique(db, table))) {
     const key = keyColumn(table).name;
-    problems.push({ table: name, problem: `needs a primary key or unique index on ${key} alone; rows are found by it` });
+    problems.push({
+      table: name,
+      problem: `needs a primary key or unique index on ${key} alone; rows are found by it`,
+    });
   }
   return problems;
 }
@@ -136,7 +139,8 @@ function toColumnJson(table: TargetTable, contents: readonly Content[]): string 
   return JSON.stringify(rows);
 }
 
-const keyRows = (table: TargetTable, keys: readonly string[]): Content[] => keys.map((key) => ({ [table.keyProperty]: key }));
+const keyRows = (table: TargetTable, keys: readonly string[]): Content[] =>
+  keys.map((key) => ({ [table.keyProperty]: key }));
 
 function columnOf(table: TargetTable, property: string): TargetColumn {
   const column = table.columns[property];

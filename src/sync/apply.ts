@@ -3,14 +3,14 @@ import { failureKind, sqlState } from '../db/failure.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
+import { blankState, type RecordState } from '../model/record-state.ts';
 import { supersede } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { readDatabaseNow } from '../store/instants.ts';
 import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
 import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';
-import { blankState, type RecordState } from '../model/record-state.ts';
-import { foldRecord, type Folded } from './fold.ts';
+import { type Folded, foldRecord } from './fold.ts';
 import { setRecordAside } from './quarantine.ts';
 import type { Stream } from './stream.ts';
 
@@ -58,7 +58,7 @@ async function applyOneByOne(
     try {
       if (groups.length === 1) throw batchError;
       const done = await tx.transaction((savepoint) => applyAll(savepoint, stream, group, options));
-      group.forEach((sighted, place) => outcomes.set(sighted, done[place] ?? { kind: 'noop' }));
+      for (const [place, sighted] of group.entries()) outcomes.set(sighted, done[place] ?? { kind: 'noop' });
     } catch (error) {
       if (!isRecordFault(error)) throw error;
       for (const sighted of group) outcomes.set(sighted, await outcomeOfFault(tx, stream, sighted, error));
@@ -121,7 +121,11 @@ type Contest = {
 async function settleContested(tx: Db, stream: Stream, contest: Contest): Promise<void> {
   const { groups, known, folded, contested, now } = contest;
   const fresh = contested.flatMap((id) => (known.has(id) ? [] : (folded.get(id)?.state ?? [])));
-  const won = await insertStates(tx, stream.key, fresh.map((state) => storable(stream, state)));
+  const won = await insertStates(
+    tx,
+    stream.key,
+    fresh.map((state) => storable(stream, state)),
+  );
   const toLock = contested.filter((id) => !won.has(id));
   const locked = await lockStates(tx, stream.key, toLock);
   const changed: RecordState[] = [];
@@ -143,8 +147,16 @@ async function writeEffects(tx: Db, stream: Stream, folded: Map<string, Folded>,
   await removeRows(tx, stream.target, [...deletes, ...applied.flatMap(({ leftKeys }) => leftKeys)]);
   await writeRows(tx, stream.target, [...upserts, ...repairs.flatMap(contentOf)]);
   for (const one of repairs) one.markRepaired();
-  await appendHistory(tx, stream.key, all.flatMap(({ history }) => history));
-  await enqueueHints(tx, stream.key, all.flatMap(({ hints }) => hints));
+  await appendHistory(
+    tx,
+    stream.key,
+    all.flatMap(({ history }) => history),
+  );
+  await enqueueHints(
+    tx,
+    stream.key,
+    all.flatMap(({ hints }) => hints),
+  );
   const settled = applied.map(({ externalId, hi }) => ({ externalId, hi }));
   await supersede(tx, stream.key, settled);
 }

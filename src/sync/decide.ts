@@ -90,8 +90,10 @@ function recordSighting({ state, seen, caps }: Input): RecordState | null {
 }
 
 function isTickContested(seen: Observation, caps: Capabilities): boolean {
-  if (caps.versionKind !== 'timestamp' || seen.version === null || seen.lo === BEFORE_ALL) return false;
-  return BigInt(Math.trunc(seen.lo)) - seen.version < TICK_CONTEST_US;
+  if (caps.versionKind !== 'timestamp' || seen.version === null) return false;
+  // Deliveries count too: the change that one tells of may be back at what we hold, with another in between.
+  const at = seen.lo === BEFORE_ALL ? seen.hi : seen.lo;
+  return BigInt(Math.trunc(at)) - seen.version < TICK_CONTEST_US;
 }
 
 function recordAbsence(state: RecordState, seen: Observation): RecordState | null {

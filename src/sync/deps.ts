@@ -1,5 +1,6 @@
 import type { Db } from '../db/connect.ts';
 import type { Log } from '../lib/log.ts';
+import type { AbsenceBrake } from './absence-brake.ts';
 import type { Stream } from './stream.ts';
 import type { Tally } from './tally.ts';
 
@@ -10,6 +11,7 @@ export type SyncDeps = {
   /** By `integration/entity`. */
   readonly streams: ReadonlyMap<string, Stream>;
   readonly tally: Tally;
+  readonly absenceBrake: AbsenceBrake;
   /** In [0, 1). */
   readonly random: () => number;
   /** New hints may be due. */

@@ -1,7 +1,7 @@
-import { BEFORE_ALL } from '../model/instant.ts';
-import type { ClaimedDelivery } from '../model/inbox.ts';
-import type { NewHint } from '../model/hint.ts';
 import type { Sighted } from '../model/apply.ts';
+import type { NewHint } from '../model/hint.ts';
+import type { ClaimedDelivery } from '../model/inbox.ts';
+import { BEFORE_ALL } from '../model/instant.ts';
 import { createBodyReader } from '../webhook/body.ts';
 import type { EventProblem, RoutedEvent, Routing } from '../webhook/routes.ts';
 import { BODY_PROBLEMS, type Integration } from './integration.ts';
@@ -82,7 +82,8 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
   if (event.payload === 'id' || event.isDelete) return [aboutId(stream, event, sight, versionBeside)];
   const observed = observe(stream, event.record, sight);
   if (observed.kind === 'ignored') return [];
-  if (observed.kind === 'invalid') return [{ stream, kind: 'unmapped', unmapped: unmapped(observed.problem, event, sight) }];
+  if (observed.kind === 'invalid')
+    return [{ stream, kind: 'unmapped', unmapped: unmapped(observed.problem, event, sight) }];
   if (observed.kind === 'incomplete') {
     return [{ stream, kind: 'hint', hint: readAgain(observed.externalId, observed.version, sight) }];
   }
@@ -107,7 +108,8 @@ function aboutId(stream: Stream, event: RoutedEvent, sight: Sight, versionBeside
 function asDeletion(stream: Stream, externalId: string, version: bigint | null, sight: Sight): EventPart {
   const { caps } = stream;
   const ordered = caps.deleteEvents === 'versioned' && version !== null;
-  if (!ordered && caps.canUndelete && caps.canGet) return { stream, kind: 'hint', hint: readAgain(externalId, null, sight) };
+  if (!ordered && caps.canUndelete && caps.canGet)
+    return { stream, kind: 'hint', hint: { ...readAgain(externalId, null, sight), reason: 'delete' } };
   const said = { isPositiveDelete: true, version: ordered ? version : null };
   return { stream, kind: 'sighted', sighted: observeAbsence(externalId, { ...sight, isPartial: false }, said) };
 }

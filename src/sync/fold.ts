@@ -1,5 +1,5 @@
-import type { Outcome, Sighted } from '../model/apply.ts';
 import { assertNever } from '../lib/assert-never.ts';
+import type { Outcome, Sighted } from '../model/apply.ts';
 import type { Decision, Need } from '../model/decision.ts';
 import type { NewHint } from '../model/hint.ts';
 import { BEFORE_ALL, type Instant } from '../model/instant.ts';
@@ -35,7 +35,12 @@ export type Folded = {
 };
 
 /** Decides the sightings of one record in order. Pure; `stored` is null for a record never seen. */
-export function foldRecord(stream: Stream, stored: RecordState | null, group: readonly Sighted[], now: Instant): Folded {
+export function foldRecord(
+  stream: Stream,
+  stored: RecordState | null,
+  group: readonly Sighted[],
+  now: Instant,
+): Folded {
   const externalId = group[0]?.seen.externalId ?? stored?.externalId ?? '';
   const context = { caps: stream.caps, now, hashOf: stream.mapper.hashOf };
   const outcomes = new Map<Sighted, Outcome>();
@@ -59,7 +64,8 @@ export function foldRecord(stream: Stream, stored: RecordState | null, group: re
     if (next !== null) {
       const before = state;
       state = decision.kind === 'upsert' ? withTargetKey(stream, next) : next;
-      if (before.status === 'live' && before.targetKey !== state.targetKey) leftKeys.push(before.targetKey ?? externalId);
+      if (before.status === 'live' && before.targetKey !== state.targetKey)
+        leftKeys.push(before.targetKey ?? externalId);
       isChanged = true;
     }
     if (decision.kind === 'upsert' || decision.kind === 'delete') hi = Math.max(hi, sighted.seen.hi);

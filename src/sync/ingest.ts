@@ -37,7 +37,10 @@ export async function ingestOnce(deps: IngestDeps, limit: number): Promise<Inges
     const kind = failureKind(error);
     if (kind === 'connection' || kind === 'full' || held.length === 0) throw error;
     if (kind === 'serialization' || kind === 'lock_timeout') return { claimed: held.length, applied: 0, hints: 0 };
-    deps.log.error({ ...describeFailure(error), err: error, deliveries: held.length }, 'batch failed; trying one by one');
+    deps.log.error(
+      { ...describeFailure(error), err: error, deliveries: held.length },
+      'batch failed; trying one by one',
+    );
     return await ingestEach(deps, held);
   }
 }
@@ -57,13 +60,20 @@ async function ingestBatch(
     const parts = claimed.map((delivery) => takeApart(deps.integrations.get(delivery.integration), delivery));
     const applied = await applyParts(tx, deps, parts);
     for (const one of parts) if (one.problem !== null) await buryDelivery(tx, one);
-    await finishDeliveries(tx, parts.map((one) => outcomeOf(deps, one, applied.outcomes)));
+    await finishDeliveries(
+      tx,
+      parts.map((one) => outcomeOf(deps, one, applied.outcomes)),
+    );
     return { claimed, applied };
   });
   if (work === null) return { claimed: 0, applied: 0, hints: 0 };
   await deps.crashPoint('C6');
   for (const [stream, count] of work.applied.effective) {
-    deps.tally.hook(stream.key, count, work.claimed.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0));
+    deps.tally.hook(
+      stream.key,
+      count,
+      work.claimed.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0),
+    );
   }
   if (work.applied.hints > 0) deps.wakeHints();
   return { claimed: work.claimed.length, applied: sum(work.applied.effective.values()), hints: work.applied.hints };
@@ -86,7 +96,7 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
     const unmapped = events.flatMap((event): Unmapped[] => (event.kind === 'unmapped' ? [event.unmapped] : []));
     const wanted = events.flatMap((event): NewHint[] => (event.kind === 'hint' ? [{ ...event.hint, runAt: now }] : []));
     const done = await applyOrHold(tx, deps, stream, sighted);
-    sighted.forEach((one, place) => outcomes.set(one, done[place] ?? { kind: 'noop' }));
+    for (const [place, one] of sighted.entries()) outcomes.set(one, done[place] ?? { kind: 'noop' });
     for (const one of unmapped) await setUnmappedAside(tx, stream, one);
     await enqueueHints(tx, stream.key, wanted);
     effective.set(stream, done.filter(isEffective).length);
@@ -126,7 +136,9 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
   const { id, attempt } = delivery;
   if (parts.problem !== null) return { id, to: 'dead', eventType, outcome: parts.problem.code };
   const kinds = new Set(
-    parts.events.map((event) => (event.kind === 'sighted' ? (outcomes.get(event.sighted)?.kind ?? 'noop') : event.kind)),
+    parts.events.map((event) =>
+      event.kind === 'sighted' ? (outcomes.get(event.sighted)?.kind ?? 'noop') : event.kind,
+    ),
   );
   if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold' };
   if (kinds.has('defer') || kinds.has('retry')) {
@@ -184,7 +196,13 @@ async function failDelivery(deps: IngestDeps, delivery: ClaimedDelivery, error: 
       await finishDeliveries(tx, [{ id, to: 'received', waitMs: step.waitMs, outcome: code }]);
       return;
     }
-    await buryDelivery(tx, { delivery, events: [], eventType: null, skippedBecause: '', problem: { code, message, fieldPath: null } });
+    await buryDelivery(tx, {
+      delivery,
+      events: [],
+      eventType: null,
+      skippedBecause: '',
+      problem: { code, message, fieldPath: null },
+    });
     await finishDeliveries(tx, [{ id, to: 'dead', eventType: null, outcome: code }]);
   });
 }

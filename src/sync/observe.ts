@@ -23,7 +23,12 @@ export type Observed =
   | { readonly kind: 'sighted'; readonly sighted: Sighted }
   | { readonly kind: 'ignored'; readonly externalId: string | null }
   | { readonly kind: 'incomplete'; readonly externalId: string; readonly version: bigint | null }
-  | { readonly kind: 'invalid'; readonly externalId: string | null; readonly problem: MappingProblem; readonly record: unknown };
+  | {
+      readonly kind: 'invalid';
+      readonly externalId: string | null;
+      readonly problem: MappingProblem;
+      readonly record: unknown;
+    };
 
 /** Maps one source record into an observation. Never throws: a record that does not map comes back as `invalid`. */
 export function observe(stream: Stream, record: unknown, sight: Sight): Observed {
@@ -47,7 +52,14 @@ export function observeAbsence(
   said: { isPositiveDelete: boolean; version: bigint | null },
 ): Sighted {
   return wrap(
-    { ...common(externalId, sight), content: null, hash: null, partial: false, version: said.version, isPositiveDelete: said.isPositiveDelete },
+    {
+      ...common(externalId, sight),
+      content: null,
+      hash: null,
+      partial: false,
+      version: said.version,
+      isPositiveDelete: said.isPositiveDelete,
+    },
     null,
     sight,
   );

@@ -8,7 +8,7 @@ import { enqueueHints } from '../store/hints.ts';
 import { readStates } from '../store/record-states.ts';
 import { applyBatch } from './apply.ts';
 import { foldRecord } from './fold.ts';
-import { observe, type Observed } from './observe.ts';
+import { type Observed, observe } from './observe.ts';
 import { setUnmappedAside } from './quarantine.ts';
 import type { Stream } from './stream.ts';
 
@@ -83,12 +83,23 @@ export async function applyPage(
   }
   const outcomes = await applyBatch(tx, stream, sighted, { repairs: stream.repairs && run.mode === 'full' });
   const deferred = sighted.flatMap((one, place) => (isDeferred(outcomes[place]) ? [one.seen.externalId] : []));
-  if (stream.get !== null) await enqueueHints(tx, stream.key, deferred.map((id) => deferredHint(id, run, options.now)));
+  if (stream.get !== null)
+    await enqueueHints(
+      tx,
+      stream.key,
+      deferred.map((id) => deferredHint(id, run, options.now)),
+    );
   return { ...summarise(observed, sighted, outcomes), deferred };
 }
 
 /** What a page would change, by the same decisions, writing nothing. */
-export async function previewPage(db: Db, stream: Stream, run: LeasedRun, page: Page, now: Instant): Promise<PageResult> {
+export async function previewPage(
+  db: Db,
+  stream: Stream,
+  run: LeasedRun,
+  page: Page,
+  now: Instant,
+): Promise<PageResult> {
   const observed = observePage(stream, run, page, false);
   const sighted = observed.flatMap((one) => (one.kind === 'sighted' ? [one.sighted] : []));
   const ids = sighted.map((one) => one.seen.externalId);

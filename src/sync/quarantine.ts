@@ -66,7 +66,15 @@ export async function setUnmappedAside(tx: Db, stream: Stream, unmapped: Unmappe
   });
   if (problem.externalId === null) return;
   const { externalId } = problem;
-  await tellHistory(tx, stream, { externalId, channel, origin, version: null, hash: null, correlationId, reason: problem.code });
+  await tellHistory(tx, stream, {
+    externalId,
+    channel,
+    origin,
+    version: null,
+    hash: null,
+    correlationId,
+    reason: problem.code,
+  });
 }
 
 async function tellHistory(
@@ -90,7 +98,11 @@ async function tellHistory(
 
 /** Names of the schema, never values: which rule of which column refused. */
 function refusedBy(error: unknown): string {
-  for (let current: unknown = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth++) {
+  for (
+    let current: unknown = error, depth = 0;
+    current instanceof Error && depth < 8;
+    current = current.cause, depth++
+  ) {
     const { constraint_name, constraint, column_name, column } = current as unknown as Record<string, unknown>;
     const rule = constraint_name ?? constraint;
     const field = column_name ?? column;

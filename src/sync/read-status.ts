@@ -35,7 +35,10 @@ export async function readStatus(
   return integrations.map((integration) => {
     const waiting = backlog.find((one) => one.integration === integration.name);
     const unread = letters.find((one) => one.integration === integration.name && one.entity === null)?.open ?? 0;
-    const inbox = { waiting: waiting?.waiting ?? 0, oldestWaitMs: waiting === undefined ? null : age(now, waiting.oldestAt) };
+    const inbox = {
+      waiting: waiting?.waiting ?? 0,
+      oldestWaitMs: waiting === undefined ? null : age(now, waiting.oldestAt),
+    };
     const entities = [...integration.streams.values()].map((stream) => {
       const name = streamName(stream.key);
       const mine = (one: { integration: string; entity: string | null }) =>
@@ -62,7 +65,13 @@ export async function readStatus(
         isFullRunOwed: facts.progress?.needsFullAt != null,
       };
     });
-    return { integration: integration.name, state: worst(entities.map(({ state }) => state)), inbox, unreadableDeliveries: unread, entities };
+    return {
+      integration: integration.name,
+      state: worst(entities.map(({ state }) => state)),
+      inbox,
+      unreadableDeliveries: unread,
+      entities,
+    };
   });
 }
 

@@ -3,8 +3,8 @@ import type { NewDelivery } from '../model/inbox.ts';
 import type { StoredDelivery } from '../store/inbox.ts';
 import { createBodyReader } from '../webhook/body.ts';
 import type { HandshakeAnswer } from '../webhook/handshake.ts';
-import type { RejectionReason } from '../webhook/request.ts';
 import { type Headers, readHeader } from '../webhook/headers.ts';
+import type { RejectionReason } from '../webhook/request.ts';
 import type { Integration, Webhook } from './integration.ts';
 
 export type ReceivedRequest = {
@@ -37,11 +37,19 @@ export type ReceiveDeps = {
  * Takes one delivery in: verifies it over its exact bytes, stores it durably, and only then says so. It maps and applies
  * nothing: a sender waits for one commit and no more. Nothing of a request that fails verification is kept.
  */
-export async function receive(deps: ReceiveDeps, integration: Integration, webhook: Webhook, request: ReceivedRequest): Promise<Received> {
+export async function receive(
+  deps: ReceiveDeps,
+  integration: Integration,
+  webhook: Webhook,
+  request: ReceivedRequest,
+): Promise<Received> {
   const { headers, rawBody } = request;
   const readBody = createBodyReader(rawBody, headers);
   const { method, path } = request;
-  const verification = webhook.verify({ headers, rawBody, method, path, url: webhook.publicUrl, readBody }, deps.nowMs());
+  const verification = webhook.verify(
+    { headers, rawBody, method, path, url: webhook.publicUrl, readBody },
+    deps.nowMs(),
+  );
   const answer = webhook.answerHandshake({ ...request, readBody, isVerified: verification.ok });
   if (answer !== null) return { kind: 'handshake', answer };
   if (method !== 'POST') return { kind: 'no_handshake' };

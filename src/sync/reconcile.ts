@@ -81,7 +81,11 @@ async function workRun(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
 async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<boolean> {
   const from = await prepare(deps, stream, run);
   if (from.isListed) return false;
-  const pages = stream.client.listPages(stream.list, { query: sinceQuery(stream, from.since), cursor: from.cursor, signal });
+  const pages = stream.client.listPages(stream.list, {
+    query: sinceQuery(stream, from.since),
+    cursor: from.cursor,
+    signal,
+  });
   let page = from.pages;
   let next = read(pages);
   try {
@@ -194,7 +198,11 @@ async function checkpoint(tx: Db, stream: Stream, run: LeasedRun, page: Page, nu
 }
 
 /** Runs a transaction of this run: its lease is checked and held by the first statement. */
-async function inRun<T>(deps: SyncDeps, run: LeasedRun, work: (tx: Db, isCancelRequested: boolean) => Promise<T>): Promise<T> {
+async function inRun<T>(
+  deps: SyncDeps,
+  run: LeasedRun,
+  work: (tx: Db, isCancelRequested: boolean) => Promise<T>,
+): Promise<T> {
   return await deps.db.transaction(async (tx) => {
     const held = await renewRun(tx, run, RUN_LEASE_MS);
     if (held === null) throw new LeaseLostError('The run was taken over');
@@ -214,7 +222,12 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
     let cursor: bigint | null = null;
     if (isComplete) {
       const progress = await readStream(tx, stream.key);
-      const settled = settleCursor(stream, { run, maxKey: done?.maxKey ?? null, progress, now: await readDatabaseNow(tx) });
+      const settled = settleCursor(stream, {
+        run,
+        maxKey: done?.maxKey ?? null,
+        progress,
+        now: await readDatabaseNow(tx),
+      });
       cursor = settled.cursor;
       await saveCursor(tx, stream.key, settled.cursor, settled.marks);
       if (run.mode === 'full' && end.state !== 'braked') await saveFullRun(tx, stream.key, run.startedAt);
@@ -241,7 +254,10 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
 
 async function failRun(deps: SyncDeps, stream: Stream, run: LeasedRun, error: unknown): Promise<RunReport> {
   const { code, message } = describeFailure(error);
-  deps.log.warn({ run: run.id, ...stream.key, code, err: error instanceof SourceError ? undefined : error }, 'run failed');
+  deps.log.warn(
+    { run: run.id, ...stream.key, code, err: error instanceof SourceError ? undefined : error },
+    'run failed',
+  );
   const done = await readRun(deps.db, run.id);
   await deps.db.transaction(async (tx) => {
     // The source forgot our place in its changes: only a full listing finds what lies between.
@@ -287,7 +303,13 @@ async function queueReads(deps: SyncDeps, stream: Stream, run: LeasedRun): Promi
         runId: run.id,
       })),
     );
-    await saveCheckpoint(tx, run.id, { pageCursor: null, isListed: true, isIdsComplete: true, maxKey: null, counts: { seen: ids.length } });
+    await saveCheckpoint(tx, run.id, {
+      pageCursor: null,
+      isListed: true,
+      isIdsComplete: true,
+      maxKey: null,
+      counts: { seen: ids.length },
+    });
   });
   deps.wakeHints();
 }

@@ -28,7 +28,8 @@ export async function redrive(deps: SyncDeps, id: number): Promise<Redriven | nu
     if (letter === null) return null;
     if (letter.state !== 'open') return { kind: 'gone', reason: `it is ${letter.state} already` };
     const done = await redriveLocked(tx, deps, letter);
-    if (done.kind === 'read' || done.kind === 'delivery' || done.kind === 'applied') await closeDeadLetter(tx, id, 'replayed');
+    if (done.kind === 'read' || done.kind === 'delivery' || done.kind === 'applied')
+      await closeDeadLetter(tx, id, 'replayed');
     return done;
   });
   if (result?.kind === 'read') deps.wakeHints();
@@ -85,6 +86,7 @@ async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Pr
   if (observed.kind === 'incomplete') return { kind: 'still_bad', reason: 'it holds only some of the fields' };
   const [outcome] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
   if (outcome?.kind === 'quarantine') return { kind: 'still_bad', reason: 'the database refused the row again' };
-  if (outcome?.kind === 'defer' || outcome?.kind === 'retry') return { kind: 'still_bad', reason: 'the row is held; try again' };
+  if (outcome?.kind === 'defer' || outcome?.kind === 'retry')
+    return { kind: 'still_bad', reason: 'the row is held; try again' };
   return { kind: 'applied' };
 }

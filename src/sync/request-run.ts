@@ -43,7 +43,8 @@ function whyImpossible(stream: Stream, { mode, since, ids, isDryRun }: RunWish):
   if (ids !== null && (mode !== null || since !== null)) return 'ids go with neither mode nor since';
   if (stream.changedSince !== null) {
     if (since !== null && mode === 'full') return 'since goes with an incremental run only';
-    if (since !== null && stream.caps.versionKind !== 'timestamp') return `${name} orders by a counter: since is no moment there`;
+    if (since !== null && stream.caps.versionKind !== 'timestamp')
+      return `${name} orders by a counter: since is no moment there`;
     return null;
   }
   if (mode === 'incremental' || since !== null) {

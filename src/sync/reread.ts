@@ -70,7 +70,11 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
       await setStrangerAside(tx, stream, hint, sight);
       return { kind: 'quarantine' };
     }
-    if (observed.kind === 'ignored' || observed.kind === 'incomplete') return { kind: 'noop' };
+    if (observed.kind !== 'sighted' && observed.kind !== 'invalid') return { kind: 'noop' };
+    if (!isBelieved(deps, stream, hint, sighting)) {
+      await enqueueHints(tx, stream.key, [{ ...carried(hint), runAt: addMs(sight.hi, deps.absenceBrake.waitMs) }]);
+      return { kind: 'hold' };
+    }
     if (observed.kind === 'invalid') {
       await setUnmappedAside(tx, stream, {
         ...sight,
@@ -118,8 +122,17 @@ function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, s
   };
   if (sighting.kind === 'absent') return absent;
   const observed = observe(stream, sighting.record, sight);
-  // Asked for by its own id, the record is none of this entity's (any more): it was moved, or left what `only` takes in.
+  // It exists, but is none of this entity's any more: for us that is the same.
   return observed.kind === 'ignored' ? absent : observed;
+}
+
+/** Credentials that lost a right make every record look deleted: too many surprises, and absences are not believed. */
+function isBelieved(deps: IngestDeps, stream: Stream, hint: LeasedHint, sighting: Sighting): boolean {
+  const isExpected = hint.reason === 'delete' || hint.reason === 'sweep' || hint.reason === 'reconcile_ids';
+  const answer = { isAbsent: sighting.kind === 'absent', isExpected };
+  if (deps.absenceBrake.believes(streamName(stream.key), answer, stream.deletions)) return true;
+  deps.log.warn({ ...stream.key, externalId: hint.externalId }, 'too many reads found nothing; deletion held back');
+  return false;
 }
 
 /**

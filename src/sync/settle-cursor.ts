@@ -12,7 +12,10 @@ type Ended = { run: LeasedRun; maxKey: bigint | null; progress: StreamProgress |
  * the ended run began: rows committed late with an older key then fell inside that run. It needs no source clock and
  * cannot pass "now". Moving it to the greatest key seen, or to the present time, loses rows.
  */
-export function settleCursor(stream: Stream, { run, maxKey, progress, now }: Ended): { cursor: bigint | null; marks: Mark[] } {
+export function settleCursor(
+  stream: Stream,
+  { run, maxKey, progress, now }: Ended,
+): { cursor: bigint | null; marks: Mark[] } {
   const cursor = progress?.cursor ?? null;
   const marks = [...(progress?.marks ?? [])];
   // What an operator asked for from a moment of her own says nothing about what lies before it.

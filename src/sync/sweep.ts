@@ -25,7 +25,11 @@ const MAX_DELIVERY_WAIT_MS = 30_000;
 const POLL_MS = 100;
 
 export type Swept =
-  | { readonly kind: 'swept' | 'held'; readonly state: 'succeeded' | 'partial' | 'braked'; readonly candidates: number | null }
+  | {
+      readonly kind: 'swept' | 'held';
+      readonly state: 'succeeded' | 'partial' | 'braked';
+      readonly candidates: number | null;
+    }
   | { readonly kind: 'pages_lost' };
 
 /**
@@ -36,7 +40,8 @@ export type Swept =
 export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<Swept> {
   const done = (await readRun(deps.db, run.id)) ?? run;
   if (!done.isIdsComplete) return { kind: 'held', state: 'partial', candidates: null };
-  if (stream.get === null && !(await isQuiet(deps, run, signal))) return { kind: 'held', state: 'partial', candidates: null };
+  if (stream.get === null && !(await isQuiet(deps, run, signal)))
+    return { kind: 'held', state: 'partial', candidates: null };
 
   const found = await deps.db.transaction(async (tx) => {
     await hold(tx, run);
@@ -50,7 +55,10 @@ export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, sign
     return { kind: 'swept', state: 'succeeded', candidates: found };
   }
   if (isBraked(stream, done, found)) {
-    deps.log.warn({ run: run.id, ...stream.key, candidates: found, live: done.liveBefore }, 'sweep braked: too many records to delete');
+    deps.log.warn(
+      { run: run.id, ...stream.key, candidates: found, live: done.liveBefore },
+      'sweep braked: too many records to delete',
+    );
     return { kind: 'held', state: 'braked', candidates: found };
   }
   await sweepCandidates(deps, stream, run, run);
@@ -68,7 +76,12 @@ function isBraked(stream: Stream, run: Run, candidates: number): boolean {
  * Works off a run's candidate list in small transactions; safe to repeat from anywhere. With `leased`, each transaction
  * checks that lease; an approval has none, because the run has ended.
  */
-export async function sweepCandidates(deps: SyncDeps, stream: Stream, run: Run, leased: LeasedRun | null): Promise<void> {
+export async function sweepCandidates(
+  deps: SyncDeps,
+  stream: Stream,
+  run: Run,
+  leased: LeasedRun | null,
+): Promise<void> {
   let after = '';
   for (;;) {
     const ids = await readCandidates(deps.db, run.id, { after, limit: SWEEP_BATCH });
@@ -145,7 +158,11 @@ export async function waitForReads(deps: SyncDeps, run: Run, signal: AbortSignal
 /** True once no delivery from before now waits: one may carry the very record that the list did not show. */
 async function isQuiet(deps: SyncDeps, run: LeasedRun, signal: AbortSignal): Promise<boolean> {
   const until = await readDatabaseNow(deps.db);
-  return await waitUntil(async () => !(await hasWaitingDeliveries(deps.db, run.integration, until)), MAX_DELIVERY_WAIT_MS, signal);
+  return await waitUntil(
+    async () => !(await hasWaitingDeliveries(deps.db, run.integration, until)),
+    MAX_DELIVERY_WAIT_MS,
+    signal,
+  );
 }
 
 async function waitUntil(isDone: () => Promise<boolean>, maxMs: number, signal: AbortSignal): Promise<boolean> {

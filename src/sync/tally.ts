@@ -69,7 +69,8 @@ export function createTally() {
       for (const lost of counters) {
         const counted = of(lost);
         counted.hookApplied += lost.hookApplied;
-        if (lost.lastHookAt !== null) counted.lastHookAt = Math.max(counted.lastHookAt ?? lost.lastHookAt, lost.lastHookAt);
+        if (lost.lastHookAt !== null)
+          counted.lastHookAt = Math.max(counted.lastHookAt ?? lost.lastHookAt, lost.lastHookAt);
         for (const field of Object.values(DRIFT_FIELDS)) counted[field] += lost[field];
       }
     },

@@ -2,8 +2,8 @@ import { expireDeliveries } from '../store/inbox.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
 import { pruneRuns } from '../store/runs.ts';
-import { checkTarget } from '../store/target.ts';
 import { pauseStream, readStreams } from '../store/streams.ts';
+import { checkTarget } from '../store/target.ts';
 import type { SyncDeps } from './deps.ts';
 import { requestRun } from './request-run.ts';
 import { streamName } from './stream.ts';
@@ -37,7 +37,13 @@ export async function startOwedRuns(deps: SyncDeps): Promise<number> {
   for (const key of await findOwedFullRuns(deps.db, OWED_RETRY_MS)) {
     const stream = deps.streams.get(streamName(key));
     if (stream === undefined) continue;
-    const answer = await requestRun(deps.db, stream, { mode: 'full', since: null, ids: null, isDryRun: false, trigger: 'start' });
+    const answer = await requestRun(deps.db, stream, {
+      mode: 'full',
+      since: null,
+      ids: null,
+      isDryRun: false,
+      trigger: 'start',
+    });
     if (answer.kind === 'queued') started++;
   }
   return started;

@@ -28,7 +28,12 @@ export function startSchedule(entries: readonly ScheduleEntry[], log: Log): Sche
         log.warn({ schedule: name, err: error }, 'tick failed');
       }
     };
-    const task = cron.schedule(expression, tick, { name, timezone: 'Etc/UTC', noOverlap: true, suppressMissedWarning: true });
+    const task = cron.schedule(expression, tick, {
+      name,
+      timezone: 'Etc/UTC',
+      noOverlap: true,
+      suppressMissedWarning: true,
+    });
     task.on('execution:missed', tick);
     tasks.set(name, task);
   }
