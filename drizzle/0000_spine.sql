@@ -24,6 +24,14 @@ CREATE TABLE "sync"."dead_letters" (
 	CONSTRAINT "dead_letters_state_known" CHECK (state IN ('open','replayed','superseded','discarded'))
 );
 --> statement-breakpoint
+CREATE TABLE "sync"."delivery_counts" (
+	"integration" text NOT NULL,
+	"fate" text NOT NULL,
+	"count" bigint DEFAULT 0 NOT NULL,
+	CONSTRAINT "delivery_counts_pkey" PRIMARY KEY("integration","fate"),
+	CONSTRAINT "delivery_counts_fate" CHECK (fate IN ('accepted','duplicate','rejected','unknown_type','unreadable'))
+);
+--> statement-breakpoint
 CREATE TABLE "sync"."hints" (
 	"id" bigserial PRIMARY KEY NOT NULL,
 	"integration" text NOT NULL,

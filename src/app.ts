@@ -14,7 +14,7 @@ import { insertDeliveries } from './store/inbox.ts';
 import { readDatabaseNow } from './store/instants.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
 import { claimRun } from './store/runs.ts';
-import { addCounters } from './store/status.ts';
+import { addCounters, addDeliveryCounts } from './store/status.ts';
 import { createAbsenceBrake } from './sync/absence-brake.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
@@ -103,6 +103,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     await server.register(webhookRoutes, {
       integrations,
       receive: { nowMs: options.nowMs, store, onStored: wake('ingest') },
+      count: (integration, fate) => deps.tally.deliveries(integration, fate, 1),
       maxRequestsPerMinute: settings.maxWebhooksPerMinute,
     });
   }
@@ -184,11 +185,15 @@ async function workNextRun(deps: IngestDeps, signal: AbortSignal): Promise<boole
 
 /** What a failed write had counted is counted again at the next. */
 async function flushTally(deps: IngestDeps): Promise<boolean> {
-  const counters = deps.tally.take();
+  const taken = deps.tally.take();
+  if (taken.streams.length + taken.deliveries.length === 0) return false;
   try {
-    await addCounters(deps.db, counters);
+    await deps.db.transaction(async (tx) => {
+      await addCounters(tx, taken.streams);
+      await addDeliveryCounts(tx, taken.deliveries);
+    });
   } catch (error) {
-    deps.tally.putBack(counters);
+    deps.tally.putBack(taken);
     throw error;
   }
   return false;

@@ -328,6 +328,20 @@ export const syncStatus = syncSchema.table(
   ],
 );
 
+/** How many deliveries met which fate, for people: the refused ones leave no other trace. */
+export const deliveryCounts = syncSchema.table(
+  'delivery_counts',
+  {
+    integration: text('integration').notNull(),
+    fate: text('fate').notNull(),
+    count: bigint('count', { mode: 'number' }).notNull().default(0),
+  },
+  (table) => [
+    primaryKey({ name: 'delivery_counts_pkey', columns: [table.integration, table.fate] }),
+    check('delivery_counts_fate', sql`fate IN ('accepted','duplicate','rejected','unknown_type','unreadable')`),
+  ],
+);
+
 /** Exclusive claims among replicas that end by themselves; `fence` grows with every change of holder. */
 export const leases = syncSchema.table('leases', {
   name: text('name').primaryKey(),

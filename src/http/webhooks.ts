@@ -14,6 +14,7 @@ const KNOWN_TYPES =
 export type WebhookOptions = {
   readonly integrations: ReadonlyMap<string, Integration>;
   readonly receive: ReceiveDeps;
+  readonly count: (integration: string, fate: 'accepted' | 'duplicate' | 'rejected') => void;
   /** Requests a minute from one address, good or bad, before anything of them is read. */
   readonly maxRequestsPerMinute: number;
 };
@@ -67,6 +68,8 @@ export async function webhookRoutes(app: FastifyInstance, options: WebhookOption
         if (error instanceof BacklogFullError) return { kind: 'unavailable' };
         throw error;
       });
+      const { kind } = received;
+      if (kind === 'accepted' || kind === 'duplicate' || kind === 'rejected') options.count(integration.name, kind);
       return answer(request, reply, integration.name, received);
     },
   });

@@ -68,6 +68,30 @@ export async function addCounters(db: Db, counters: readonly StreamCounters[]): 
   );
 }
 
+export type DeliveryFate = 'accepted' | 'duplicate' | 'rejected' | 'unknown_type' | 'unreadable';
+export type DeliveryCount = { readonly integration: string; readonly fate: DeliveryFate; readonly count: number };
+
+/** Adds to the counts of deliveries. */
+export async function addDeliveryCounts(db: Db, counts: readonly DeliveryCount[]): Promise<void> {
+  if (counts.length === 0) return;
+  await queryRows(
+    db,
+    sql`INSERT INTO sync.delivery_counts AS d (integration, fate, count)
+        SELECT c.integration, c.fate, c.count
+        FROM jsonb_to_recordset(${JSON.stringify(counts)}::text::jsonb) AS c(integration text, fate text, count bigint)
+        ORDER BY c.integration, c.fate
+        ON CONFLICT (integration, fate) DO UPDATE SET count = d.count + excluded.count`,
+  );
+}
+
+/** All counts of deliveries since the database was made. */
+export async function readDeliveryCounts(db: Db): Promise<DeliveryCount[]> {
+  return await queryRows<DeliveryCount & Record<string, unknown>>(
+    db,
+    sql`SELECT integration, fate, count::float8 AS count FROM sync.delivery_counts`,
+  );
+}
+
 export type StatusRow = StreamKey & {
   readonly lastSyncAt: Instant | null;
   readonly lastStatus: 'success' | 'partial' | 'failed' | null;

@@ -25,12 +25,14 @@ export type DeliveryParts = {
   readonly events: readonly EventPart[];
   readonly eventType: string | null;
   readonly skippedBecause: string;
+  /** Events whose type no route takes. */
+  readonly unknownTypes: number;
   readonly problem: DeliveryProblem | null;
 };
 
 /** Takes a stored delivery apart into observations and hints. Pure and total: what cannot be read becomes a problem. */
 export function takeApart(integration: Integration | undefined, delivery: ClaimedDelivery): DeliveryParts {
-  const none = { delivery, events: [], eventType: null, skippedBecause: 'no_route', problem: null };
+  const none = { delivery, events: [], eventType: null, skippedBecause: 'no_route', unknownTypes: 0, problem: null };
   const webhook = integration?.webhook;
   if (integration === undefined || webhook == null || delivery.body === null) return none;
   const body = createBodyReader(delivery.body, delivery.headers)();
@@ -52,7 +54,7 @@ export function takeApart(integration: Integration | undefined, delivery: Claime
   }
   const eventType = routing.events[0]?.eventType ?? routing.problems[0]?.eventType ?? null;
   const skippedBecause = routing.unknownTypes.length > 0 ? 'unknown_type' : 'nothing_to_do';
-  return { delivery, events, eventType, skippedBecause, problem: null };
+  return { delivery, events, eventType, skippedBecause, unknownTypes: routing.unknownTypes.length, problem: null };
 }
 
 function refusal(routing: Extract<Routing, { kind: 'refused' }>): DeliveryProblem {

@@ -64,9 +64,13 @@ async function ingestBatch(
       tx,
       parts.map((one) => outcomeOf(deps, one, applied.outcomes)),
     );
-    return { claimed, applied };
+    return { claimed, parts, applied };
   });
   if (work === null) return { claimed: 0, applied: 0, hints: 0 };
+  for (const { delivery, unknownTypes, problem } of work.parts) {
+    deps.tally.deliveries(delivery.integration, 'unknown_type', unknownTypes);
+    if (problem !== null) deps.tally.deliveries(delivery.integration, 'unreadable', 1);
+  }
   await deps.crashPoint('C6');
   for (const [stream, count] of work.applied.effective) {
     deps.tally.hook(
@@ -201,6 +205,7 @@ async function failDelivery(deps: IngestDeps, delivery: ClaimedDelivery, error: 
       events: [],
       eventType: null,
       skippedBecause: '',
+      unknownTypes: 0,
       problem: { code, message, fieldPath: null },
     });
     await finishDeliveries(tx, [{ id, to: 'dead', eventType: null, outcome: code }]);

@@ -5,7 +5,13 @@ import { readHintQueue } from '../store/hints.ts';
 import { readBacklog } from '../store/inbox.ts';
 import { readDatabaseNow } from '../store/instants.ts';
 import { listRuns } from '../store/runs.ts';
-import { readStatusRows, type StatusRow } from '../store/status.ts';
+import {
+  type DeliveryCount,
+  type DeliveryFate,
+  readDeliveryCounts,
+  readStatusRows,
+  type StatusRow,
+} from '../store/status.ts';
 import { readStreams, type StreamProgress } from '../store/streams.ts';
 import type { Integration } from './integration.ts';
 import { streamName } from './stream.ts';
@@ -23,7 +29,7 @@ export async function readStatus(
   nextRunAt: (stream: string) => Date | null,
 ) {
   const now = await readDatabaseNow(db);
-  const [rows, streams, backlog, hints, letters, braked, open] = await Promise.all([
+  const [rows, streams, backlog, hints, letters, braked, open, counts] = await Promise.all([
     readStatusRows(db, null),
     readStreams(db),
     readBacklog(db),
@@ -31,6 +37,7 @@ export async function readStatus(
     countOpenDeadLetters(db),
     listRuns(db, { integration: null, entity: null, state: 'braked', limit: MAX_RECENT_RUNS }),
     listRuns(db, { integration: null, entity: null, state: 'running', limit: MAX_RECENT_RUNS }),
+    readDeliveryCounts(db),
   ]);
   return integrations.map((integration) => {
     const waiting = backlog.find((one) => one.integration === integration.name);
@@ -69,11 +76,24 @@ export async function readStatus(
       integration: integration.name,
       state: worst(entities.map(({ state }) => state)),
       inbox,
+      deliveries: countsOf(counts, integration.name),
       unreadableDeliveries: unread,
       entities,
     };
   });
 }
+
+const countsOf = (counts: readonly DeliveryCount[], integration: string) => {
+  const of = (fate: DeliveryFate) =>
+    counts.find((one) => one.integration === integration && one.fate === fate)?.count ?? 0;
+  return {
+    accepted: of('accepted'),
+    duplicates: of('duplicate'),
+    rejected: of('rejected'),
+    unknownTypes: of('unknown_type'),
+    unreadable: of('unreadable'),
+  };
+};
 
 type Facts = {
   row: StatusRow | null;

@@ -1,7 +1,7 @@
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
 import type { LeasedRun, RunCounts } from '../model/run.ts';
-import type { StreamCounters } from '../store/status.ts';
+import type { DeliveryCount, DeliveryFate, StreamCounters } from '../store/status.ts';
 
 /** A difference that the reconciler found: each is a change that no webhook brought. */
 export type DriftKind = 'missing' | 'stale' | 'deleted' | 'repaired';
@@ -21,6 +21,7 @@ const DRIFT_FIELDS = {
  */
 export function createTally() {
   let running = new Map<string, Running>();
+  let deliveries = new Map<string, { integration: string; fate: DeliveryFate; count: number }>();
 
   const of = ({ integration, entity }: StreamKey): Running => {
     const name = `${integration}/${entity}`;
@@ -44,8 +45,18 @@ export function createTally() {
     if (count > 0) of(key)[DRIFT_FIELDS[kind]] += count;
   };
 
+  const countDeliveries = (integration: string, fate: DeliveryFate, count: number): void => {
+    if (count === 0) return;
+    const name = `${integration}/${fate}`;
+    const known = deliveries.get(name);
+    if (known === undefined) deliveries.set(name, { integration, fate, count });
+    else known.count += count;
+  };
+
   return {
     drift,
+    /** What became of deliveries, or of events in them. */
+    deliveries: countDeliveries,
     /** A delivery spoke of this stream at `at`, and `applied` records changed by it. */
     hook(key: StreamKey, applied: number, at: Instant): void {
       const counters = of(key);
@@ -65,8 +76,9 @@ export function createTally() {
       drift(key, 'repaired', counts.repaired ?? 0);
     },
     /** Counts again what could not be written down. */
-    putBack(counters: readonly StreamCounters[]): void {
-      for (const lost of counters) {
+    putBack(taken: Taken): void {
+      for (const { integration, fate, count } of taken.deliveries) countDeliveries(integration, fate, count);
+      for (const lost of taken.streams) {
         const counted = of(lost);
         counted.hookApplied += lost.hookApplied;
         if (lost.lastHookAt !== null)
@@ -75,12 +87,14 @@ export function createTally() {
       }
     },
     /** Everything counted since the last call. */
-    take(): StreamCounters[] {
-      const taken = [...running.values()];
+    take(): Taken {
+      const taken = { streams: [...running.values()], deliveries: [...deliveries.values()] };
       running = new Map();
+      deliveries = new Map();
       return taken;
     },
   };
 }
 
+type Taken = { readonly streams: readonly StreamCounters[]; readonly deliveries: readonly DeliveryCount[] };
 export type Tally = ReturnType<typeof createTally>;
