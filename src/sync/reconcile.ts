@@ -59,32 +59,50 @@ async function workRun(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
     await waitForReads(deps, run, signal);
     return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
   }
+  let current = run;
   for (let start = 1; ; start++) {
+    const done = await listAndSweep(deps, stream, current, signal);
+    if (done !== 'start_again') return done;
+    if (start >= MAX_LISTING_STARTS) throw new Error('The listing had to start again too often');
+    await inRun(deps, current, async (tx) => {
+      await dropPages(tx, current.id);
+      await restartListing(tx, current.id);
+    });
+    current = { ...current, pageCursor: null, isListed: false, isIdsComplete: true, pages: 0 };
+  }
+}
+
+/** One listing, and what follows it. It starts again when the source forgot our page, or a database crash the seen ids. */
+async function listAndSweep(
+  deps: SyncDeps,
+  stream: Stream,
+  run: LeasedRun,
+  signal: AbortSignal,
+): Promise<RunReport | 'start_again'> {
+  try {
     const isCancelled = await listAll(deps, stream, run, signal);
     if (isCancelled) return await finish(deps, stream, run, { state: 'cancelled', candidates: null });
-    if (run.mode === 'incremental') {
-      if (!run.isDryRun) await waitForReads(deps, run, signal);
-      return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
-    }
-    const swept = await sweep(deps, stream, run, signal);
-    if (swept.kind !== 'pages_lost') return await finish(deps, stream, run, swept);
-    if (start >= MAX_LISTING_STARTS) throw new Error('The list of seen records was lost too often');
-    await inRun(deps, run, async (tx) => {
-      await dropPages(tx, run.id);
-      await restartListing(tx, run.id);
-    });
-    run = { ...run, pageCursor: null, isListed: false, isIdsComplete: true, pages: 0 };
+  } catch (error) {
+    if (error instanceof SourceError && error.code === 'cursor_expired') return 'start_again';
+    throw error;
   }
+  if (run.mode === 'incremental') {
+    if (!run.isDryRun) await waitForReads(deps, run, signal);
+    return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
+  }
+  const swept = await sweep(deps, stream, run, signal);
+  return swept.kind === 'pages_lost' ? 'start_again' : await finish(deps, stream, run, swept);
 }
 
 /** Reads and applies the pages that are left. @returns true when an operator cancelled the run. */
 async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<boolean> {
   const from = await prepare(deps, stream, run);
   if (from.isListed) return false;
+  const leaving = new AbortController();
   const pages = stream.client.listPages(stream.list, {
     query: sinceQuery(stream, from.since),
     cursor: from.cursor,
-    signal,
+    signal: AbortSignal.any([signal, leaving.signal]),
   });
   let page = from.pages;
   let next = read(pages);
@@ -99,6 +117,8 @@ async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
       page++;
     }
   } finally {
+    // A page that still travels is of no use any more.
+    leaving.abort();
     next.catch(() => {});
     await pages.return();
   }
