@@ -46,7 +46,8 @@ export async function collectCandidates(
           INSERT INTO sync.sweep_candidates (run_id, external_id)
           SELECT ${run.id}::uuid, r.external_id FROM sync.record_states r
           WHERE r.integration = ${run.integration} AND r.entity = ${run.entity} AND r.status = 'live'
-            AND r.alive_at < to_timestamp(${aliveBefore}::float8 / 1e6)
+            -- Evidence from the future is damage: it must not keep a record for ever.
+            AND (r.alive_at < to_timestamp(${aliveBefore}::float8 / 1e6) OR r.alive_at > clock_timestamp())
             AND NOT EXISTS (SELECT 1 FROM listed l WHERE l.external_id = r.external_id)
             AND NOT EXISTS (SELECT 1 FROM sync.hints h WHERE h.integration = r.integration AND h.entity = r.entity
                               AND h.external_id = r.external_id)

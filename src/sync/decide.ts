@@ -20,15 +20,23 @@ export type DecideContext = {
   readonly hashOf: (content: Content) => string;
 };
 
-type Input = { state: RecordState; seen: Observation; caps: Capabilities; now: Instant };
+type Input = {
+  state: RecordState;
+  /** The stored state could not be true: the repaired one must be stored, or the next read would meet the damage again. */
+  isRepaired: boolean;
+  seen: Observation;
+  caps: Capabilities;
+  now: Instant;
+};
 
 /** What to do with one observation, given what we hold. Pure, total, and the same for every channel. */
 export function decide(stored: RecordState, observed: Observation, context: DecideContext): Decision {
   const { caps, now } = context;
   const state = sanitiseState(stored, now);
+  const isRepaired = state !== stored;
   const seen = completePartial(observed, state, context);
-  if (seen === null) return verify({ state, seen: observed, caps, now }, 'partial_gap');
-  const input: Input = { state, seen, caps, now };
+  if (seen === null) return verify({ state, isRepaired, seen: observed, caps, now }, 'partial_gap');
+  const input: Input = { state, isRepaired, seen, caps, now };
   const order = decideOrder(seen, state, caps);
 
   if (isSameContent(seen, state)) return { kind: 'noop', next: order === 'older' ? null : recordSighting(input) };
@@ -54,8 +62,9 @@ export function decide(stored: RecordState, observed: Observation, context: Deci
 /** Repairs a state that cannot be true: damaged or future intervals must never win for ever. */
 export function sanitiseState(state: RecordState, now: Instant): RecordState {
   if (state.status === 'live' && state.baseHash === null) return blankState(state.externalId);
-  if (state.lo <= now && state.hi <= now) return state;
-  return { ...state, lo: BEFORE_ALL, hi: now };
+  const regressSeenAt = state.regressSeenAt !== null && state.regressSeenAt > now ? null : state.regressSeenAt;
+  if (state.lo > now || state.hi > now) return { ...state, lo: BEFORE_ALL, hi: now, regressSeenAt };
+  return regressSeenAt === state.regressSeenAt ? state : { ...state, regressSeenAt };
 }
 
 /**
@@ -133,7 +142,7 @@ function decideRegression(input: Input): Decision {
     kind: 'verify',
     reason: 'regression',
     need,
-    next: seenAt === null ? { ...state, regressSeenAt: since } : null,
+    next: seenAt === null || input.isRepaired ? { ...state, regressSeenAt: since } : null,
   };
 }
 
@@ -188,7 +197,7 @@ const buried = (state: RecordState, seen: Observation): RecordState => ({
 });
 
 function verify(input: Input, reason: Extract<Decision, { kind: 'verify' }>['reason']): Decision {
-  return { kind: 'verify', reason, need: needFor(input), next: null };
+  return { kind: 'verify', reason, need: needFor(input), next: input.isRepaired ? input.state : null };
 }
 
 /** A read settles it when it is later than both what we hold and what we were shown. */

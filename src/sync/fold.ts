@@ -64,8 +64,8 @@ export function foldRecord(
     if (next !== null) {
       const before = state;
       state = decision.kind === 'upsert' ? withTargetKey(stream, next) : next;
-      if (before.status === 'live' && before.targetKey !== state.targetKey)
-        leftKeys.push(before.targetKey ?? externalId);
+      const isRenamed = decision.kind === 'upsert' && before.status === 'live' && before.targetKey !== state.targetKey;
+      if (isRenamed) leftKeys.push(before.targetKey ?? externalId);
       isChanged = true;
     }
     if (decision.kind === 'upsert' || decision.kind === 'delete') hi = Math.max(hi, sighted.seen.hi);

@@ -75,7 +75,7 @@ export function replay(
   shape: SourceShape,
   history: readonly Moment[],
   sightings: Sightings,
-  options: { readonly endsWithFullRun: boolean; readonly rules?: Rules; readonly initial?: RecordState },
+  options: { readonly fullRuns: number; readonly rules?: Rules; readonly initial?: RecordState },
 ): Replayed {
   const { caps } = shape;
   const rules = options.rules ?? SOUND;
@@ -161,8 +161,7 @@ export function replay(
   }
 
   let isDone = drain();
-  const runs = options.endsWithFullRun ? (caps.canGet ? 1 : 2) : 0;
-  for (let run = 0; run < runs && isDone; run++) {
+  for (let run = 0; run < options.fullRuns && isDone; run++) {
     now = addMs(Math.max(now, last), 2 * lagMs + 10);
     isDone = fullRun();
   }
@@ -175,7 +174,7 @@ export function replay(
     now = page.endedAt;
     if (page.seen.content !== null)
       apply({ at: now, seen: { ...page.seen, isFullRun: true }, index: page.index, answers: null });
-    else if (state.status === 'live' && state.aliveAt < addMs(startedAt, -lagMs)) {
+    else if (state.status === 'live' && (state.aliveAt < addMs(startedAt, -lagMs) || state.aliveAt > now)) {
       if (caps.canGet) want({ needLo: startedAt, minVersion: null, runAt: now });
       else apply({ at: now, seen: page.seen, index: page.index, answers: null });
     }
