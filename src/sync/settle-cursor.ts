@@ -35,12 +35,15 @@ export function settleCursor(
 /** Dropping the oldest only lets the cursor move later; runs that end before the lag has passed are few. */
 const MAX_MARKS = 100;
 
+/** Sources round their stamps down, to a minute at the coarsest: a change may carry a key that much older than itself. */
+const COARSEST_TICK_MS = 60_000;
+
 /**
  * After the first full run there is no settled key yet. What that run may have missed was stamped at most a read lag
  * before its first page; counters say nothing about time, so there the next incremental run reads everything once more.
  */
 function firstCursor(stream: Stream, maxKey: bigint | null): bigint | null {
   if (maxKey === null || stream.caps.versionKind !== 'timestamp') return null;
-  const from = maxKey - BigInt(stream.caps.readLagMs) * MICROS_PER_MS;
+  const from = maxKey - BigInt(stream.caps.readLagMs + COARSEST_TICK_MS) * MICROS_PER_MS;
   return from > 0n ? from : null;
 }
