@@ -79,17 +79,18 @@ test('an issue that was transferred leaves, with its webhook and without it', as
   const { source, example, send, titles } = await setup(t);
   source.issues.set('1', anIssue(ISSUE));
   source.issues.set('2', anIssue({ ...ISSUE, number: 2 }));
+  source.issues.set('3', anIssue({ ...ISSUE, number: 3 }));
   await example.reconcile('issues');
 
   // Its old address is redirected to the issue in its new repository, which may have the same number.
   source.issues.set('1', { movedTo: '/elsewhere/1' });
   await send('issues', { action: 'transferred', issue: anIssue(ISSUE) });
   await example.settle();
-  t.strictSame(await titles(), ['Issue 2']);
+  t.strictSame(await titles(), ['Issue 2', 'Issue 3']);
 
   source.issues.set('2', { movedTo: '/elsewhere/7' });
   t.match(await example.reconcile('issues'), { state: 'succeeded' });
-  t.strictSame(await titles(), []);
+  t.strictSame(await titles(), ['Issue 3']);
   t.strictSame(await example.deadLetters(), []);
 });
 

@@ -177,8 +177,14 @@ test('a cancelled subscription stays, and a full run does not take it for delete
   source.put(canceled);
   await send(event('customer.subscription.deleted', canceled));
   t.match(await example.rows('stripe_subscriptions'), [{ external_id: 'sub_1', status: 'canceled' }]);
+  const before = source.api.seen.length;
   t.match(await example.reconcile('subscriptions'), { state: 'succeeded' });
   t.match(await example.rows('stripe_subscriptions'), [{ external_id: 'sub_1', status: 'canceled' }]);
+  t.match(
+    source.api.seen.slice(before).map(({ url }) => url),
+    [/^\/v1\/subscriptions\?.*status=all/],
+    'the list showed it, so that nothing had to be read',
+  );
 });
 
 test('customers created, changed and deleted without an event are found by a full run, and counted as drift', async (t) => {
