@@ -1,5 +1,8 @@
-import type { ConfigDefinition } from './definition.ts';
 import type { Environment } from '../lib/setting.ts';
-export function checkConfig(definition: unknown, _environment: Environment): { ok: true; definition: ConfigDefinition } | { ok: false; problems: { path: string; problem: string }[] } {
+import type { ConfigDefinition } from './definition.ts';
+export function checkConfig(
+  definition: unknown,
+  _environment: Environment,
+): { ok: true; definition: ConfigDefinition } | { ok: false; problems: { path: string; problem: string }[] } {
   return { ok: true, definition: definition as ConfigDefinition };
 }

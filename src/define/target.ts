@@ -35,7 +35,13 @@ export function findKeyProperty(mapping: EntityDefinition['mapping'], key: strin
 
 function describeColumn(column: PgColumn): TargetColumn {
   const sqlType = column.getSQLType();
-  return { name: column.name, sqlType, kind: kindOfType(sqlType), isNotNull: column.notNull, hasDefault: column.hasDefault };
+  return {
+    name: column.name,
+    sqlType,
+    kind: kindOfType(sqlType),
+    isNotNull: column.notNull,
+    hasDefault: column.hasDefault,
+  };
 }
 
 const KINDS: readonly (readonly [RegExp, ColumnKind])[] = [

@@ -63,4 +63,7 @@ export const deletedAt = (): DeletedAtMapping => ({ kind: 'deleted_at' });
 
 export const required: Required = { kind: 'required' };
 
-export const withDefault = <const Value extends JsonValue>(value: Value): Default<Value> => ({ kind: 'default', value });
+export const withDefault = <const Value extends JsonValue>(value: Value): Default<Value> => ({
+  kind: 'default',
+  value,
+});

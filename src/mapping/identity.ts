@@ -1,8 +1,9 @@
 import type { Path } from '../lib/path.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
-import { microsOf, type Moment, parseEpoch, parseInstant } from './instant-text.ts';
+import { type Moment, microsOf, parseEpoch, parseInstant } from './instant-text.ts';
 import { Refusal } from './refusal.ts';
+import { isStorable } from './stored-text.ts';
 
 /** How the source orders the versions of one record, and where the version stands in what it sends. */
 export type VersionForm =
@@ -35,7 +36,7 @@ export function parseId(value: unknown): string {
   if (typeof value === 'bigint') return String(value);
   if (typeof value !== 'string' || value === '') throw new Refusal('bad_id', 'a text that is not empty, or an integer');
   if (value.length > MAX_ID_LENGTH) throw new Refusal('bad_id', `at most ${MAX_ID_LENGTH} characters`);
-  if (!value.isWellFormed() || value.includes('\0')) throw new Refusal('bad_id', 'well-formed text without NUL');
+  if (!isStorable(value)) throw new Refusal('bad_id', 'well-formed text without NUL');
   return value;
 }
 
@@ -68,8 +69,12 @@ const COUNTER = {
 
 function timestampParser({ format = 'iso', precision = 'microsecond' }: Extract<VersionForm, { kind: 'timestamp' }>) {
   const unit = PRECISION_US[precision];
-  const parseMoment = format === 'iso' ? isoVersion : (value: unknown) => epochVersion(value, format === 'epoch_s' ? 's' : 'ms');
-  const expected = format === 'iso' ? 'an ISO 8601 time with its offset' : `a time in ${format === 'epoch_s' ? 'seconds' : 'milliseconds'} since 1970`;
+  const parseMoment =
+    format === 'iso' ? isoVersion : (value: unknown) => epochVersion(value, format === 'epoch_s' ? 's' : 'ms');
+  const expected =
+    format === 'iso'
+      ? 'an ISO 8601 time with its offset'
+      : `a time in ${format === 'epoch_s' ? 'seconds' : 'milliseconds'} since 1970`;
   return {
     expected,
     parse(value: unknown): bigint | null {

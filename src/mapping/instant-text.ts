@@ -35,7 +35,8 @@ type InstantOptions = {
 export function parseInstant(text: string, { withoutOffset, beyondMicros }: InstantOptions): Moment | null {
   const match = INSTANT.exec(text);
   if (match === null) return null;
-  const [, years, months, days, hours, minutes, seconds = '0', fraction = '', utc, sign, offsetHours, offsetMinutes] = match;
+  const [, years, months, days, hours, minutes, seconds = '0', fraction = '', utc, sign, offsetHours, offsetMinutes] =
+    match;
   if (utc === undefined && sign === undefined && withoutOffset === 'refuse') return null;
   const dayMs = dayStartMs(Number(years), Number(months), Number(days));
   const hour = Number(hours);

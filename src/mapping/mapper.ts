@@ -1,5 +1,18 @@
+import { hash } from 'node:crypto';
+import type { z } from 'zod';
+import { type Kind, kindOf } from '../lib/kind.ts';
+import { mustParsePath } from '../lib/path-schema.ts';
+import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
+import type { TargetTable } from '../model/target.ts';
+import { hashValues, prepareContentHash } from './canonical.ts';
+import { type ColumnReader, INCOMPLETE, isContent, prepareReader } from './column.ts';
+import type { Mapping, Step } from './field.ts';
+import { createVersionReader, type MarkerForm, parseId, type VersionForm, valueAt } from './identity.ts';
 import type { MappingProblem } from './problem.ts';
+import { ABSENT } from './read-field.ts';
+import { Refusal } from './refusal.ts';
+import { canCheckPartial, checkPartial, checkRecord } from './schema-check.ts';
 
 export type { MappingProblem } from './problem.ts';
 
@@ -43,3 +56,180 @@ export type Mapper = {
   /** Changes when the mapping does, so that a full run is owed. Functions of the user's count by their source text. */
   readonly fingerprint: string;
 };
+
+export type MapperForm = {
+  readonly integration: string;
+  readonly entity: string;
+  readonly schema: z.ZodType;
+  /** Dot path to the id. */
+  readonly key: string;
+  readonly version: VersionForm;
+  readonly marker?: MarkerForm | undefined;
+  readonly only?: ((record: unknown) => boolean) | undefined;
+  readonly mapping: Mapping;
+  readonly target: TargetTable;
+};
+
+/**
+ * Compiles an entity's mapping. Id, version and mark of deletion are read from the record as it came; columns are read
+ * from what the schema gives. Throws a `TypeError` or `Refusal` on a definition that `checkConfig` would refuse.
+ */
+export function createMapper(form: MapperForm): Mapper {
+  const { schema, target, only } = form;
+  const keyPath = mustParsePath(form.key);
+  const version = createVersionReader(form.version);
+  const isMarked = prepareMarker(form.marker);
+  const readers = target.contentProperties.map((property) => readerOf(form, property));
+
+  const problemOf = prepareProblems(form);
+
+  function readId(raw: unknown): IdResult {
+    return toIdResult(form.key, () => valueAt(raw, keyPath));
+  }
+
+  function toIdResult(fieldPath: string | null, read: () => unknown): IdResult {
+    let value: unknown;
+    try {
+      value = read();
+      return { ok: true, externalId: parseId(value) };
+    } catch (error) {
+      return {
+        ok: false,
+        problem: problemOf(null, { ...reasonOf(error, 'unreadable'), fieldPath, received: kindOf(value) }),
+      };
+    }
+  }
+
+  function mapChecked(raw: unknown, isPartial: boolean): Mapped {
+    const id = readId(raw);
+    if (!id.ok) return { kind: 'invalid', externalId: null, problem: id.problem };
+    const { externalId } = id;
+    const invalid = (reason: Reason): Mapped => ({
+      kind: 'invalid',
+      externalId,
+      problem: problemOf(externalId, reason),
+    });
+
+    const seenVersion = version.read(raw);
+    if (isMarked(raw)) {
+      return { kind: 'mapped', externalId, content: {}, hash: EMPTY_HASH, version: seenVersion, isDeleted: true };
+    }
+    const checked = isPartial ? checkPartial(schema, raw) : checkRecord(schema, raw);
+    if (!checked.ok) return invalid({ code: 'schema', ...checked });
+    const { record } = checked;
+    if (!isPartial && only !== undefined && !only(record)) return { kind: 'ignored', externalId };
+    if (isPartial && !isPartialReadable) return { kind: 'incomplete', externalId, version: seenVersion };
+    if (seenVersion === null && version.field !== null) {
+      const received = kindOf(valueAt(raw, mustParsePath(version.field)));
+      if (!isPartial || received !== 'missing') {
+        return invalid({ code: 'bad_version', fieldPath: version.field, expected: version.expected, received });
+      }
+    }
+
+    const content: Record<string, JsonValue> = {};
+    const named: JsonValue[] = [];
+    for (const reader of readers) {
+      let value: JsonValue | typeof ABSENT | typeof INCOMPLETE;
+      try {
+        value = reader.read(record, raw, isPartial);
+      } catch (error) {
+        const { fieldPath } = reader;
+        return invalid({ ...reasonOf(error, 'user_function'), fieldPath, received: reader.received(record) });
+      }
+      if (value === ABSENT) continue;
+      if (value === INCOMPLETE) return { kind: 'incomplete', externalId, version: seenVersion };
+      content[reader.property] = value;
+      named.push(reader.property, value);
+    }
+    return { kind: 'mapped', externalId, content, hash: hashValues(named), version: seenVersion, isDeleted: false };
+  }
+
+  const isPartialReadable = canCheckPartial(schema);
+  return {
+    map(raw, options) {
+      try {
+        return mapChecked(raw, options?.isPartial ?? false);
+      } catch (error) {
+        // Functions in the schema or `only`, or a record that is no plain JSON.
+        const id = readId(raw);
+        const externalId = id.ok ? id.externalId : null;
+        const reason = { ...reasonOf(error, 'user_function'), fieldPath: null, received: safeKindOf(raw) };
+        return { kind: 'invalid', externalId, problem: problemOf(externalId, reason) };
+      }
+    },
+    externalIdOf: readId,
+    parseId: (value) => toIdResult(null, () => value),
+    versionOf: (raw) => orNull(() => version.read(raw)),
+    parseVersion: (value) => orNull(() => version.parse(value)),
+    hashOf: prepareContentHash(target),
+    fingerprint: fingerprintOf(form),
+  };
+}
+
+type Reason = Pick<MappingProblem, 'code' | 'fieldPath' | 'expected' | 'received'>;
+const EMPTY_HASH = hashValues([]);
+
+function readerOf({ mapping, target }: MapperForm, property: string): ColumnReader {
+  const columnMapping = mapping[property];
+  const column = target.columns[property];
+  if (columnMapping === undefined || column === undefined || !isContent(columnMapping)) {
+    throw new TypeError(`No content is mapped to the property ${property} of ${target.name}`);
+  }
+  return prepareReader(property, columnMapping, column);
+}
+
+function prepareMarker(marker: MarkerForm | undefined): (raw: unknown) => boolean {
+  if (marker === undefined) return () => false;
+  const path = mustParsePath(marker.field);
+  return (raw) => valueAt(raw, path) === marker.equals;
+}
+
+/** What a thrown thing says about the record. Only a `Refusal` speaks for itself: other messages may quote values. */
+function reasonOf(error: unknown, otherwise: 'user_function' | 'unreadable'): Pick<Reason, 'code' | 'expected'> {
+  if (error instanceof Refusal) return { code: error.code, expected: error.expected };
+  const expected =
+    otherwise === 'unreadable' ? 'plain JSON' : "a value that the integration's own function takes (it threw)";
+  return { code: otherwise, expected };
+}
+
+function prepareProblems({ integration, entity }: MapperForm) {
+  return (externalId: string | null, { code, fieldPath, expected, received }: Reason): MappingProblem => {
+    // An id is the source's own text: escaped, so that it cannot break a log line.
+    const record = externalId === null ? 'a record' : `record ${JSON.stringify(externalId).slice(1, -1)}`;
+    const place = fieldPath === null || fieldPath === '' ? '' : `: ${fieldPath}`;
+    const message = `${integration}/${entity} ${record}${place}: expected ${expected}, got ${received}`;
+    return { code, integration, entity, externalId, fieldPath, expected, received, message };
+  };
+}
+
+/** Array.isArray throws on a revoked proxy. */
+function safeKindOf(raw: unknown): Kind {
+  try {
+    return kindOf(raw);
+  } catch {
+    return 'other';
+  }
+}
+
+function orNull(read: () => bigint | null): bigint | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}
+
+/** Everything that decides what content a record gives. */
+function fingerprintOf({ mapping, target, key, only }: MapperForm): string {
+  const columns = target.contentProperties.map((property) => {
+    const columnMapping = mapping[property];
+    const steps = columnMapping !== undefined && 'steps' in columnMapping ? columnMapping.steps.map(signatureOf) : [];
+    return [property, { ...columnMapping, steps }, target.columns[property] ?? null];
+  });
+  return hash(
+    'sha256',
+    JSON.stringify([target.schema, target.name, target.keyProperty, key, only?.toString() ?? '', columns]),
+  );
+}
+
+const signatureOf = (step: Step): unknown => (step.kind === 'transform' ? step.signature : step);

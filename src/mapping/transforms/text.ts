@@ -1,0 +1,51 @@
+import { Refusal } from '../refusal.ts';
+import { oneWay, type Transform } from '../transform.ts';
+
+/** In small letters, by Unicode's own rules and no country's. */
+export const lowercase: Transform<string, string> = oneWay('lowercase', (value) => textOnly(value).toLowerCase());
+
+/** Without white space at its ends. */
+export const trim: Transform<string, string> = oneWay('trim', (value) => textOnly(value).trim());
+
+/** Numbers and booleans as text; numbers beyond 2^53 have lost digits already and are refused. */
+export const toText: Transform<string | number | bigint | boolean, string> = oneWay('toText', (value) => {
+  if (typeof value === 'string') return value;
+  if (
+    typeof value === 'number' &&
+    !(Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value)))
+  ) {
+    throw new Refusal('out_of_range', 'a number below 2^53 (ask the source for text)');
+  }
+  if (typeof value !== 'number' && typeof value !== 'boolean' && typeof value !== 'bigint') {
+    throw new Refusal('wrong_kind', 'text, a number or a boolean');
+  }
+  return String(value);
+});
+
+type Scalar = string | number | boolean | null;
+
+/** The items of a list as one text. Null items are left out. */
+export const join = (separator: string): Transform<readonly Scalar[], string> =>
+  oneWay(`join(${JSON.stringify(separator)})`, (items) => {
+    if (!Array.isArray(items)) throw new Refusal('wrong_kind', 'a list');
+    return items.flatMap(scalarText).join(separator);
+  });
+
+/** For `fields`: several values as one text. What is missing, null or empty leaves no gap; of nothing at all comes null. */
+export const concat = (separator: string): Transform<readonly unknown[], string | null> =>
+  oneWay(`concat(${JSON.stringify(separator)})`, (values) => {
+    const parts = values.flatMap(scalarText).filter((part) => part !== '');
+    return parts.length === 0 ? null : parts.join(separator);
+  });
+
+function scalarText(value: unknown): string[] {
+  if (value === null || value === undefined) return [];
+  if (typeof value === 'string' || typeof value === 'boolean') return [String(value)];
+  if (typeof value === 'number' && Number.isFinite(value)) return [String(value)];
+  throw new Refusal('wrong_kind', 'only text, numbers and booleans');
+}
+
+function textOnly(value: unknown): string {
+  if (typeof value !== 'string') throw new Refusal('wrong_kind', 'text');
+  return value;
+}

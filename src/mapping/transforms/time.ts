@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { formatDecimal, parseDecimal, shiftDecimal } from '../decimal.ts';
+import {
+  dayOf,
+  formatInstant,
+  INSTANT_SYNTAX,
+  type IsoDay,
+  type IsoInstant,
+  type Moment,
+  microsOf,
+  momentOfDate,
+  parseDay,
+  parseEpoch,
+  parseInstant,
+  refuseUnlessMoment,
+} from '../instant-text.ts';
+import { Refusal } from '../refusal.ts';
+import { oneWay, type Transform, type TwoWay, twoWay } from '../transform.ts';
+
+const instantSchema = z.custom<IsoInstant>((value) => typeof value === 'string' && readIso(value, 'refuse') !== null);
+
+/** ISO 8601 with an offset, to UTC; microseconds are kept. Days without a time and times without an offset are refused. */
+export const isoDate: TwoWay<string, IsoInstant> = twoWay({
+  signature: 'isoDate',
+  from: z.string(),
+  to: instantSchema,
+  decode: (value) => formatInstant(toMoment(value, 'refuse')),
+  encode: (value) => value,
+});
+
+/** As `isoDate`, for sources that leave the offset out and mean UTC. */
+export const isoUtc: TwoWay<string, IsoInstant> = twoWay({
+  signature: 'isoUtc',
+  from: z.string(),
+  to: instantSchema,
+  decode: (value) => formatInstant(toMoment(value, 'utc')),
+  encode: (value) => value,
+});
+
+/** A day as it stands (`2024-02-29`), or the UTC day of a time. */
+export const isoDay: Transform<string, IsoDay> = oneWay('isoDay', (value) => {
+  const day = typeof value === 'string' ? parseDay(value) : null;
+  return day ?? dayOf(toMoment(value, 'refuse'));
+});
+
+/** Seconds since 1970, as a number or as text; fractions are exact to the microsecond. */
+export const epochSeconds: TwoWay<number | string, IsoInstant> = epoch('epochSeconds', 's', 6);
+
+/** Milliseconds since 1970. */
+export const epochMs: TwoWay<number | string, IsoInstant> = epoch('epochMs', 'ms', 3);
+
+function epoch(signature: string, unit: 's' | 'ms', places: number): TwoWay<number | string, IsoInstant> {
+  const expected = `${unit === 's' ? 'seconds' : 'milliseconds'} since 1970`;
+  return twoWay<number | string, IsoInstant>({
+    signature,
+    from: z.union([z.number(), z.string()]),
+    to: instantSchema,
+    decode(value) {
+      if (typeof value !== 'number' && typeof value !== 'string') throw new Refusal('wrong_kind', expected);
+      return formatInstant(refuseUnlessMoment(parseEpoch(String(value), unit), expected));
+    },
+    encode(value) {
+      const decimal = parseDecimal(String(microsOf(toMoment(value, 'refuse'))));
+      return decimal === null ? Number.NaN : Number(formatDecimal(shiftDecimal(decimal, places)));
+    },
+  });
+}
+
+const readIso = (text: string, withoutOffset: 'refuse' | 'utc'): Moment | null =>
+  parseInstant(text, { withoutOffset, beyondMicros: 'round' });
+
+function toMoment(value: unknown, withoutOffset: 'refuse' | 'utc'): Moment {
+  if (value instanceof Date) return refuseUnlessMoment(momentOfDate(value), 'a valid Date');
+  if (typeof value !== 'string') throw new Refusal('wrong_kind', INSTANT_SYNTAX);
+  return refuseUnlessMoment(readIso(value, withoutOffset), INSTANT_SYNTAX);
+}
