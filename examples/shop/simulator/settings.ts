@@ -1,0 +1,100 @@
+/** Chances from 0 to 1 that something goes wrong, drawn anew for every delivery, request or change. All off. */
+export const FAULTS_OFF = {
+  webhookLoss: 0,
+  webhookDuplicate: 0,
+  webhookDelay: 0,
+  /** Held back until later ones have gone out. */
+  webhookReorder: 0,
+  /** Sends, beside the real one, one with other content signed with another secret. */
+  webhookForged: 0,
+  /** Sends, beside the real one, one with other content, rightly signed, but for an hour ago. */
+  webhookStale: 0,
+  apiServerError: 0,
+  apiRateLimit: 0,
+  apiTruncated: 0,
+  apiSlow: 0,
+  apiReset: 0,
+  /** A change is stamped now and becomes visible later. */
+  lateCommit: 0,
+};
+
+const INITIAL_AMOUNTS = {
+  changesPerSecond: 5,
+  webhookMaxDelayMs: 3_000,
+  webhookMaxAttempts: 6,
+  webhookBackoffMs: 200,
+  webhookTimeoutMs: 10_000,
+  webhookConcurrency: 8,
+  apiMaxSlowMs: 1_500,
+  lateCommitMaxMs: 1_500,
+};
+
+export type SettingName = keyof typeof FAULTS_OFF | keyof typeof INITIAL_AMOUNTS;
+export type Settings = { readonly [Name in SettingName]: number };
+export type SettingsPatch = { readonly [Name in SettingName]?: number };
+
+export const INITIAL_SETTINGS: Settings = { ...FAULTS_OFF, ...INITIAL_AMOUNTS };
+
+/** Every fault at a chance that shows it within some hundred changes. */
+export const ALL_FAULTS: SettingsPatch = {
+  webhookLoss: 0.05,
+  webhookDuplicate: 0.05,
+  webhookDelay: 0.1,
+  webhookReorder: 0.1,
+  webhookForged: 0.02,
+  webhookStale: 0.02,
+  apiServerError: 0.05,
+  apiRateLimit: 0.05,
+  apiTruncated: 0.05,
+  apiSlow: 0.05,
+  apiReset: 0.05,
+  lateCommit: 0.02,
+};
+
+const MAX_WAIT_MS = 60_000;
+const MAX_BY_AMOUNT: { readonly [Name in keyof typeof INITIAL_AMOUNTS]: number } = {
+  changesPerSecond: 10_000,
+  webhookMaxDelayMs: MAX_WAIT_MS,
+  webhookMaxAttempts: 20,
+  webhookBackoffMs: MAX_WAIT_MS,
+  webhookTimeoutMs: MAX_WAIT_MS,
+  webhookConcurrency: 256,
+  apiMaxSlowMs: MAX_WAIT_MS,
+  lateCommitMaxMs: MAX_WAIT_MS,
+};
+
+/** Amounts that at 0 would stand still for ever. */
+const MIN_BY_AMOUNT: SettingsPatch = {
+  changesPerSecond: 0.1,
+  webhookMaxAttempts: 1,
+  webhookBackoffMs: 1,
+  webhookTimeoutMs: 10,
+  webhookConcurrency: 1,
+};
+
+export type SettingsParse =
+  | { readonly ok: true; readonly patch: SettingsPatch }
+  | { readonly ok: false; readonly problem: string };
+
+/** Reads some settings out of parsed JSON. One problem refuses them all. */
+export function parseSettings(value: unknown): SettingsParse {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return { ok: false, problem: 'settings: expected an object of numbers' };
+  }
+  const patch: { [Name in SettingName]?: number } = {};
+  for (const [name, number] of Object.entries(value)) {
+    if (!isSettingName(name)) {
+      return { ok: false, problem: `settings: expected only names out of ${Object.keys(INITIAL_SETTINGS).join(', ')}` };
+    }
+    const min = MIN_BY_AMOUNT[name] ?? 0;
+    const max = isAmountName(name) ? MAX_BY_AMOUNT[name] : 1;
+    if (typeof number !== 'number' || !(number >= min && number <= max)) {
+      return { ok: false, problem: `settings.${name}: expected a number from ${min} to ${max}` };
+    }
+    patch[name] = number;
+  }
+  return { ok: true, patch };
+}
+
+const isSettingName = (name: string): name is SettingName => Object.hasOwn(INITIAL_SETTINGS, name);
+const isAmountName = (name: SettingName): name is keyof typeof INITIAL_AMOUNTS => Object.hasOwn(INITIAL_AMOUNTS, name);
