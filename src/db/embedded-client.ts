@@ -1,33 +1,17 @@
 import { Worker } from 'node:worker_threads';
-import type {
-  QueryResult,
-  RowMode,
-  WireError,
-  WorkerReply,
-  WorkerRequest,
-  WorkerSettings,
-} from './embedded-protocol.ts';
+import type { WireError, WireResult, WorkerReply, WorkerRequest, WorkerSettings } from './embedded-protocol.ts';
 import { DatabaseError } from './errors.ts';
+import { type Queries, type QueryResult, runTransaction, type SqlClient } from './session.ts';
 
 /** More statements than this waiting means that the database has stopped answering in useful time. */
 const MAX_PENDING = 20_000;
 const START_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 15_000;
-/** As PostgreSQL's idle_in_transaction_session_timeout: the one session must not be held by code that waits for something else. */
-const IDLE_TRANSACTION_MS = 30_000;
 /** bytea and bytea[]. */
 const BYTE_TYPES: readonly number[] = [17, 1001];
 
-export type EmbeddedQueries = {
-  query(sql: string, params?: readonly unknown[], options?: { readonly rowMode?: RowMode }): Promise<QueryResult>;
-  exec(sql: string): Promise<QueryResult>;
-};
-
-/** What drizzle's PGlite driver needs of a client, and what the tests and upkeep add. */
-export type EmbeddedClient = EmbeddedQueries & {
+export type EmbeddedClient = SqlClient & {
   readonly serverVersion: number;
-  /** Takes the single session: other statements wait until `work` settles. A rejection rolls back. */
-  transaction<T>(work: (queries: EmbeddedQueries) => Promise<T>): Promise<T>;
   /** An uncompressed tar of the database's files. */
   dump(): Promise<Uint8Array>;
   /** Statements sent or waiting. */
@@ -42,7 +26,7 @@ type RequestBody = WorkerRequest extends infer R ? (R extends WorkerRequest ? Om
 
 /**
  * Starts the embedded database in a thread of its own and speaks with it. Statements run in the order in which they are
- * made, one at a time; up to `MAX_PENDING` wait. When the thread dies, every open and later call rejects with `crashed`.
+ * made, one at a time, and a transaction has the session to itself; up to `MAX_PENDING` wait. When the thread dies, every open and later call rejects with `crashed`.
  */
 export async function openEmbeddedClient(settings: WorkerSettings): Promise<EmbeddedClient> {
   const waiting = new Map<number, Waiting>();
@@ -90,10 +74,10 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
 
   async function run(request: RequestBody, transfer?: ArrayBuffer[]): Promise<QueryResult> {
     const reply = await send(request, transfer);
-    return reply.kind === 'result' ? withBuffers(reply.result) : { rows: [], fields: [] };
+    return reply.kind === 'result' ? withBuffers(reply.result) : { rows: [] };
   }
 
-  const queries: EmbeddedQueries = {
+  const queries: Queries = {
     query(sql, params = [], options = {}) {
       const transfer: ArrayBuffer[] = [];
       const body = {
@@ -165,69 +149,6 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
   };
 }
 
-/** BEGIN, the work, COMMIT; ROLLBACK when it rejects or leaves the session idle for too long. */
-async function runTransaction<T>(queries: EmbeddedQueries, work: (queries: EmbeddedQueries) => Promise<T>): Promise<T> {
-  let isOver = false;
-  let running = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let failIdle: (error: Error) => void = () => {};
-  const idle = new Promise<never>((_, reject) => {
-    failIdle = reject;
-  });
-  const watch = () => {
-    clearTimeout(timer);
-    if (running > 0 || isOver) return;
-    timer = setTimeout(() => {
-      failIdle(
-        new DatabaseError(
-          'idle_transaction',
-          `A transaction did nothing for ${IDLE_TRANSACTION_MS / 1000} s and was rolled back`,
-        ),
-      );
-    }, IDLE_TRANSACTION_MS);
-  };
-  async function guarded(statement: () => Promise<QueryResult>): Promise<QueryResult> {
-    if (isOver)
-      throw new DatabaseError('closed', 'This transaction has ended: its statements must be awaited inside of it');
-    running += 1;
-    clearTimeout(timer);
-    try {
-      return await statement();
-    } finally {
-      running -= 1;
-      watch();
-    }
-  }
-  // Not awaited before the work: the session answers in order, so the first statement follows in the same breath.
-  const begun = queries.exec('BEGIN');
-  begun.catch(() => {});
-  watch();
-  try {
-    const result = await Promise.race([
-      idle,
-      work({
-        query: (sql, params, options) => guarded(() => queries.query(sql, params, options)),
-        exec: (sql) => guarded(() => queries.exec(sql)),
-      }),
-    ]);
-    isOver = true;
-    await begun;
-    const ended = await queries.exec('COMMIT');
-    // PostgreSQL answers COMMIT with ROLLBACK when a statement had failed and its error was swallowed.
-    if (ended.command === 'ROLLBACK')
-      throw new DatabaseError('aborted', 'A statement of this transaction had failed: nothing of it was kept');
-    return result;
-  } catch (error) {
-    if (!isOver) {
-      isOver = true;
-      await queries.exec('ROLLBACK').catch(() => {});
-    }
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /**
  * The program beside this file: compiled, or as source. tsx does not reach into threads, so where Node cannot read
  * TypeScript by itself a line of JavaScript loads it first.
@@ -276,7 +197,7 @@ function sendable(params: readonly unknown[], transfer: ArrayBuffer[]): unknown[
 }
 
 /** Bytes become Buffers, as the other driver gives them. */
-function withBuffers(result: QueryResult): QueryResult {
+function withBuffers(result: WireResult): QueryResult {
   const byteColumns = result.fields.flatMap((field, index) =>
     BYTE_TYPES.includes(field.dataTypeID) ? [{ index, name: field.name }] : [],
   );

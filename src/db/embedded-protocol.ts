@@ -1,6 +1,6 @@
-/** What the main thread and the embedded database's thread say to each other. Everything survives a structured clone. */
+import type { QueryResult, RowMode } from './session.ts';
 
-export type RowMode = 'array' | 'object';
+/** What the main thread and the embedded database's thread say to each other. Everything survives a structured clone. */
 
 export type WorkerRequest =
   | {
@@ -15,11 +15,8 @@ export type WorkerRequest =
   | { readonly kind: 'dump'; readonly id: number }
   | { readonly kind: 'close'; readonly id: number };
 
-export type QueryResult = {
-  readonly rows: unknown[];
-  readonly fields: { readonly name: string; readonly dataTypeID: number }[];
-  readonly affectedRows?: number;
-  readonly command?: string;
+export type WireResult = QueryResult & {
+  readonly fields: readonly { readonly name: string; readonly dataTypeID: number }[];
 };
 
 /** An error as PostgreSQL reports it. Own fields only: a structured clone drops those of a class. */
@@ -27,7 +24,7 @@ export type WireError = { readonly message: string; readonly fields: { readonly 
 
 export type WorkerReply =
   | { readonly kind: 'ready'; readonly serverVersion: number }
-  | { readonly kind: 'result'; readonly id: number; readonly result: QueryResult }
+  | { readonly kind: 'result'; readonly id: number; readonly result: WireResult }
   | { readonly kind: 'dump'; readonly id: number; readonly dump: Uint8Array }
   | { readonly kind: 'error'; readonly id: number; readonly error: WireError }
   /** The database is beyond help: the thread ends after this. */

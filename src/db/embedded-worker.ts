@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite, types } from '@electric-sql/pglite';
-import type { QueryResult, WireError, WorkerReply, WorkerRequest, WorkerSettings } from './embedded-protocol.ts';
+import type { WireError, WireResult, WorkerReply, WorkerRequest, WorkerSettings } from './embedded-protocol.ts';
 
 /**
  * The thread that holds the embedded database. A worker's module is its program, so this one acts when it is loaded, and
@@ -86,11 +86,11 @@ async function serve(port: NonNullable<typeof parentPort>, settings: WorkerSetti
   reply({ kind: 'ready', serverVersion: version.rows[0]?.version ?? 0 });
 }
 
-async function query(database: PGlite, request: Extract<WorkerRequest, { kind: 'query' }>): Promise<QueryResult> {
+async function query(database: PGlite, request: Extract<WorkerRequest, { kind: 'query' }>): Promise<WireResult> {
   return database.query(request.sql, [...request.params], { rowMode: request.rowMode, parsers: UNPARSED_ARRAYS });
 }
 
-const lastOf = (results: QueryResult[]): QueryResult => results.at(-1) ?? { rows: [], fields: [] };
+const lastOf = (results: WireResult[]): WireResult => results.at(-1) ?? { rows: [], fields: [] };
 
 const WIRE_FIELDS = ['code', 'severity', 'detail', 'hint', 'schema', 'table', 'column', 'constraint', 'where'] as const;
 

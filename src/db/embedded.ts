@@ -1,13 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { PGlite } from '@electric-sql/pglite';
-import { drizzle } from 'drizzle-orm/pglite';
 import type { Database, DatabaseLog } from './connect.ts';
 import { lockDirectory } from './directory-lock.ts';
 import { type EmbeddedClient, openEmbeddedClient } from './embedded-client.ts';
 import { startUpkeep } from './embedded-upkeep.ts';
 import type { Db } from './query.ts';
-import * as schema from './schema.ts';
+import { openDb } from './session.ts';
 
 export const IN_MEMORY = 'memory://';
 
@@ -48,8 +46,7 @@ export async function connectEmbedded(options: EmbeddedOptions): Promise<Databas
     db,
     ingestDb: db,
     serverVersion: client.serverVersion,
-    // The folder is ours alone and the session is the only one: nobody can be migrating meanwhile.
-    exclusively: (_name, work) => work(db),
+    exclusively: createQueue(db),
     close() {
       closing ??= (async () => {
         await upkeep?.stop();
@@ -61,5 +58,12 @@ export async function connectEmbedded(options: EmbeddedOptions): Promise<Databas
   };
 }
 
-/** drizzle's driver uses `query`, `exec` and `transaction` of a PGlite, and these are ours. */
-export const openDb = (client: EmbeddedClient): Db => drizzle({ client: client as unknown as PGlite, schema });
+/** The folder is ours alone, so only this process can be in the way: one piece of work after the other, whatever its name. */
+function createQueue(db: Db): Database['exclusively'] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (_name, work) => {
+    const next = last.then(() => work(db));
+    last = next.catch(() => {});
+    return next;
+  };
+}

@@ -1,6 +1,7 @@
 /**
  * `unreachable`: no answer from the server at start. `unsupported_version`: PostgreSQL older than 14. `invalid_url`: not a
  * database address. `directory_locked`: another process holds the embedded database. `closed`: used after `close`.
+ * `connection_lost`: the session ended under a transaction or statement.
  * `crashed`: the embedded database's thread ended; only a new process helps. `busy`: its queue is full. `idle_transaction`:
  * a transaction did nothing for too long and was rolled back. `aborted`: COMMIT of a transaction that had failed already.
  * `schema_newer`: migrated by a newer version. `migration_busy`: another process has been migrating for too long.
@@ -11,6 +12,7 @@ export type DatabaseErrorCode =
   | 'invalid_url'
   | 'directory_locked'
   | 'closed'
+  | 'connection_lost'
   | 'crashed'
   | 'busy'
   | 'idle_transaction'

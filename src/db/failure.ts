@@ -94,6 +94,7 @@ export const isConnectionError = (error: unknown): boolean => failureKind(error)
 const OWN_KINDS: { readonly [code in DatabaseError['code']]?: FailureKind } = {
   unreachable: 'connection',
   closed: 'connection',
+  connection_lost: 'connection',
   crashed: 'connection',
   busy: 'connection',
   idle_transaction: 'connection',

@@ -2,9 +2,7 @@ import { join } from 'node:path';
 import { sql } from 'drizzle-orm';
 import { readMigrationFiles } from 'drizzle-orm/migrator';
 import type { PgliteDatabase } from 'drizzle-orm/pglite';
-import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
-import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator';
+import { migrate } from 'drizzle-orm/pglite/migrator';
 import { packageRoot } from '../lib/package-root.ts';
 import type { Database } from './connect.ts';
 import { DatabaseError } from './errors.ts';
@@ -36,9 +34,8 @@ export async function migrateFolder(database: Database, folder: string, tableNam
     if (state === 'current') return;
     if (state === 'newer') throw newerError(folder);
     const options = { migrationsFolder: folder, migrationsSchema: MIGRATIONS_SCHEMA, migrationsTable: tableName };
-    // drizzle has one migrator per driver, and `Db` stands for both.
-    if (database.kind === 'postgres') await migratePostgres(db as PostgresJsDatabase<typeof schema>, options);
-    else await migratePglite(db as PgliteDatabase<typeof schema>, options);
+    // Either database speaks through drizzle's PGlite driver; see `openDb`.
+    await migrate(db as PgliteDatabase<typeof schema>, options);
   });
 }
 

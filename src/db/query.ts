@@ -9,22 +9,17 @@ export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;
  * Runs one statement and gives its rows. On both drivers: int8 and numeric are text, timestamps and dates are text as
  * PostgreSQL writes them (UTC, microseconds kept), bytea is a Buffer, json is parsed, SQL arrays are arrays (of timestamps: text).
  * Parameters: `${JSON.stringify(o)}::text::jsonb`, `${iso}::timestamptz`, `${sql.param(array)}::text[]`; bytes as Buffer.
- * The elements of an array parameter are text or numbers: postgres.js takes one of booleans, bytes or dates for a single value.
  * `T` is the caller's word for what its SQL selects; nothing checks it.
  */
 export async function queryRows<T extends Record<string, unknown>>(db: Db, query: SQL): Promise<T[]> {
   const result: unknown = await db.execute(query);
-  // postgres.js gives the rows themselves, PGlite an object that holds them.
-  if (Array.isArray(result)) return result;
   return hasRows<T>(result) ? result.rows : [];
 }
 
 /** Runs one INSERT, UPDATE or DELETE and gives how many rows it changed. */
 export async function countAffected(db: Db, query: SQL): Promise<number> {
   const result: unknown = await db.execute(query);
-  if (typeof result !== 'object' || result === null) return 0;
-  if ('affectedRows' in result) return Number(result.affectedRows);
-  return 'count' in result ? Number(result.count ?? 0) : 0;
+  return typeof result === 'object' && result !== null && 'affectedRows' in result ? Number(result.affectedRows) : 0;
 }
 
 const hasRows = <T>(result: unknown): result is { rows: T[] } =>

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { connectDatabase, type Database, type DatabaseLog, type Db } from '../../src/db/connect.ts';
-import { connectEmbedded, IN_MEMORY, openDb } from '../../src/db/embedded.ts';
+import { connectEmbedded, IN_MEMORY } from '../../src/db/embedded.ts';
 import { openEmbeddedClient } from '../../src/db/embedded-client.ts';
 import { migrateDatabase, ownMigrations } from '../../src/db/migrate.ts';
+import { openDb } from '../../src/db/session.ts';
 
 export const silentLog: DatabaseLog = { info() {}, warn() {}, error() {} };
 
