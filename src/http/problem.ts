@@ -14,15 +14,16 @@ export type Problem = {
 
 /** Answers with a problem document. */
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  const { status, code, title, detail, more, headers } = problem;
   return reply
-    .status(status)
-    .headers(headers ?? {})
+    .status(problem.status)
+    .headers(problem.headers ?? {})
     .type('application/problem+json')
-    .send(
-      JSON.stringify({ type: `urn:syncline:problem:${code}`, title, status, ...(detail ? { detail } : {}), ...more }),
-    );
+    .send(problemText(problem));
 }
+
+/** The problem document itself. */
+export const problemText = ({ status, code, title, detail, more }: Problem): string =>
+  JSON.stringify({ type: `urn:syncline:problem:${code}`, title, status, ...(detail ? { detail } : {}), ...more });
 
 /** Thrown by a route to answer with a problem. */
 export class ProblemError extends Error {

@@ -1,25 +1,35 @@
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import Fastify, { type ConnectionError, type FastifyError, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { isConnectionError } from '../db/failure.ts';
-import { DATABASE_AWAY, ProblemError, sendProblem } from './problem.ts';
+import { DATABASE_AWAY, ProblemError, problemText, sendProblem } from './problem.ts';
 
 /** A request that takes longer to arrive than this is a slow client's, or an attacker's. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How often connections are looked through for such; the runtime's own half a minute would double the time-out. */
+const TIMEOUT_CHECKS = 6;
 const KEEP_ALIVE_MS = 72_000;
 const MAX_OPERATOR_BODY_BYTES = 1_048_576;
 
 /** An empty server: error answers, limits, correlation ids and headers; routes are added by their plugins. */
-export function createServer(log: Logger): FastifyInstance {
+export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_MS } = {}): FastifyInstance {
   const app = Fastify({
     loggerInstance: log as never,
     // A line per request costs more than the request; deliveries are counted, failures are logged.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Never taken from the request: an id in our logs must not be a stranger's text.
     genReqId: () => uuidv7(),
     requestIdHeader: false,
     bodyLimit: MAX_OPERATOR_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: requestTimeoutMs / TIMEOUT_CHECKS,
+    },
+    clientErrorHandler: answerUnreadable,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 2_048 },
@@ -58,9 +68,20 @@ const CLIENT_TITLES: { readonly [status: number]: readonly [code: string, title:
   413: ['too-large', 'The body is too large'],
   415: ['unsupported-type', 'The content type is not supported'],
   429: ['rate-limited', 'Too many requests'],
+  431: ['too-large', 'The headers are too large'],
 };
 
 function clientProblem(status: number) {
   const [code, title] = CLIENT_TITLES[status] ?? ['bad-request', 'The request cannot be answered'];
   return { status, code, title };
+}
+
+/** What is no HTTP, too long or too slow reaches no route. Nothing is logged: the error carries the bytes that came. */
+function answerUnreadable({ code }: ConnectionError, socket: Socket): void {
+  if (code === 'ECONNRESET' || socket.destroyed) return;
+  const status = code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+  const body = problemText(clientProblem(status));
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+  if (socket.writable) socket.end(head + body);
+  else socket.destroy();
 }

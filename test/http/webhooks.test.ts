@@ -62,9 +62,7 @@ test('the webhook route', async (t) => {
     t.equal((await app.post(SHOP, body, signShop(body))).status, 202);
     await settled(app);
     t.same(await rowOf('w4'), { email: 'a/é' });
-    const [stored] = await app.sql<{ body: Buffer }>(
-      `SELECT body FROM sync.inbox_deliveries ORDER BY id DESC LIMIT 1`,
-    );
+    const [stored] = await app.sql<{ body: Buffer }>(`SELECT body FROM sync.inbox_deliveries ORDER BY id DESC LIMIT 1`);
     t.equal(Buffer.from(stored?.body ?? []).toString(), body);
     const respelled = JSON.stringify(JSON.parse(body));
     await expectProblem(t, await app.post(SHOP, respelled, signShop(body)), 401);
@@ -90,7 +88,11 @@ test('the webhook route', async (t) => {
       ['another id', body, { ...good, 'webhook-id': 'msg_other' }],
       ['an empty body', '', good],
       ['an empty signature', body, { ...good, 'webhook-signature': '' }],
-      ['another version', body, { ...good, 'webhook-signature': String(good['webhook-signature']).replace('v1', 'v2') }],
+      [
+        'another version',
+        body,
+        { ...good, 'webhook-signature': String(good['webhook-signature']).replace('v1', 'v2') },
+      ],
     ];
     for (const [what, sent, headers] of cases) {
       const problem = await expectProblem(t, await app.post(SHOP, sent, headers), 401);
@@ -138,7 +140,13 @@ test('the webhook route', async (t) => {
 
   await t.test('a content type that no provider sends is answered 415, every known one is read', async (t) => {
     const body = event('customer.created', customer('w6'));
-    for (const type of ['image/png', 'application/xml', 'multipart/form-data; boundary=x', 'jsonish', 'application/jso']) {
+    for (const type of [
+      'image/png',
+      'application/xml',
+      'multipart/form-data; boundary=x',
+      'jsonish',
+      'application/jso',
+    ]) {
       const problem = await expectProblem(t, await app.post(SHOP, body, signShop(body, { type })), 415);
       t.notMatch(problem.detail, type);
     }
@@ -182,9 +190,7 @@ test('the webhook route', async (t) => {
   });
 
   await t.test('registration handshakes are answered, and only to those who know what is asked', async (t) => {
-    const challenge = await app.get(
-      `${SHOP}?hub.mode=subscribe&hub.challenge=abc123&hub.verify_token=${VERIFY_TOKEN}`,
-    );
+    const challenge = await app.get(`${SHOP}?hub.mode=subscribe&hub.challenge=abc123&hub.verify_token=${VERIFY_TOKEN}`);
     t.equal(challenge.status, 200);
     t.equal(await challenge.text(), 'abc123');
     t.match(challenge.headers.get('content-type'), /^text\/plain/);
@@ -217,7 +223,12 @@ test('the webhook route', async (t) => {
 
   await t.test('a correlation id of ours follows a delivery from the answer to the history and the log', async (t) => {
     const body = event('customer.created', customer('traced'));
-    const headers = { ...signShop(body), 'x-correlation-id': 'theirs', 'x-request-id': 'theirs', 'request-id': 'theirs' };
+    const headers = {
+      ...signShop(body),
+      'x-correlation-id': 'theirs',
+      'x-request-id': 'theirs',
+      'request-id': 'theirs',
+    };
     const response = await app.post(SHOP, body, headers);
     const id = response.headers.get('x-correlation-id') ?? '';
     t.match(id, /^[0-9a-f-]{36}$/);
