@@ -27,6 +27,7 @@ const customerSchema = z.object({
   delinquent: z.boolean().nullish(),
   metadata: metadataSchema.nullish(),
   created: z.number(),
+  deleted: z.boolean().optional(),
 });
 
 const productSchema = z.object({
@@ -38,6 +39,7 @@ const productSchema = z.object({
   default_price: z.string().nullish(),
   metadata: metadataSchema.nullish(),
   created: z.number(),
+  deleted: z.boolean().optional(),
 });
 
 const subscriptionSchema = z.object({
@@ -69,10 +71,8 @@ const version = { kind: 'none' } as const;
  */
 const readLag = '0s';
 
-/** What was deleted still answers by its id, as `{ id, object, deleted: true }`. */
+/** A deleted customer still answers by its id, as `{ id, object, deleted: true }`. */
 const marker = { field: 'deleted', equals: true } as const;
-/** Stripe makes these ids itself and gives none twice, so that a deletion is final whenever its event comes. */
-const deletes = { idsReturn: false, marker } as const;
 
 /** Newest first, without deleted objects; nothing filters by the time of a change. */
 const list = (path: string, query: Readonly<Record<string, string>> = {}) => ({
@@ -111,7 +111,8 @@ export const stripe = defineIntegration({
       key: 'id',
       version,
       readLag,
-      deletes,
+      // Stripe makes these ids itself and gives none twice, so that a deletion is final whenever its event comes.
+      deletes: { idsReturn: false, marker },
       read: { list: list('/v1/customers'), get: { path: '/v1/customers/{id}' } },
       target: customers,
       mapping: {
@@ -157,7 +158,6 @@ export const stripe = defineIntegration({
       key: 'id',
       version,
       readLag,
-      deletes,
       // Without `status` the list leaves out the cancelled ones, and they would look deleted.
       read: { list: list('/v1/subscriptions', { status: 'all' }), get: { path: '/v1/subscriptions/{id}' } },
       target: subscriptions,
