@@ -18,6 +18,18 @@ export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.ou
   });
 }
 
+/** NUL, and halves of surrogate pairs that stand alone: PostgreSQL has no text with them, so nothing has such a name. */
+const NO_TEXT = /[\0\p{Cs}]/u;
+export const isText = (text: string): boolean => !NO_TEXT.test(text);
+/** Longer than any name or id that there can be. */
+const MAX_NAME_LENGTH = 512;
+/** A name or a record's id, as something to look for. */
+export const nameSchema = z
+  .string()
+  .min(1)
+  .max(MAX_NAME_LENGTH)
+  .refine(isText, 'expected well-formed text without NUL');
+
 /** A database id in a path. */
 export const idSchema = z.coerce
   .number({ error: 'expected a whole number' })

@@ -14,7 +14,7 @@ import { redrive } from '../sync/redrive.ts';
 import { approveSweep, type RunAnswer, requestRun } from '../sync/request-run.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { createAccessGuard } from './access.ts';
-import { idSchema, limitSchema, parseInput } from './input.ts';
+import { idSchema, isText, limitSchema, nameSchema, parseInput } from './input.ts';
 import { notFound, ProblemError } from './problem.ts';
 
 /** How long `?wait=true` waits for a run to end before it answers with the run as it stands. */
@@ -44,7 +44,8 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
     '/records/:integration/:entity/:id',
     async (request) => {
       const { integration, entity, id } = request.params;
-      const record = await explainRecord(options.db, findStream(options, integration, entity), id);
+      const stream = findStream(options, integration, entity);
+      const record = isText(id) ? await explainRecord(options.db, stream, id) : null;
       if (record === null) throw notFound('record');
       return record;
     },
@@ -62,11 +63,11 @@ function statusRoutes(app: FastifyInstance, { db, integrations, nextRunAt }: Ope
 }
 
 const reconcileSchema = z.strictObject({
-  integration: z.string(),
-  entity: z.string().optional(),
+  integration: nameSchema,
+  entity: nameSchema.optional(),
   mode: z.enum(['incremental', 'full']).optional(),
   since: z.iso.datetime({ offset: true, error: 'expected a moment such as 2026-01-31T00:00:00Z' }).optional(),
-  ids: z.array(z.string().min(1).max(512)).min(1).max(MAX_IDS).optional(),
+  ids: z.array(nameSchema).min(1).max(MAX_IDS).optional(),
   dryRun: z.boolean().default(false),
 });
 const waitSchema = z.object({ wait: z.stringbool().default(false) });
@@ -102,8 +103,8 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
   app.get('/sync/runs', async (request) => {
     const filter = parseInput(
       z.object({
-        integration: z.string().optional(),
-        entity: z.string().optional(),
+        integration: nameSchema.optional(),
+        entity: nameSchema.optional(),
         state: z.enum(['queued', 'running', 'braked', 'succeeded', 'partial', 'failed', 'cancelled']).optional(),
         limit: limitSchema,
       }),
@@ -132,8 +133,8 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
 
 function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOptions): void {
   const filterSchema = z.object({
-    integration: z.string().optional(),
-    entity: z.string().optional(),
+    integration: nameSchema.optional(),
+    entity: nameSchema.optional(),
     state: z.enum(['open', 'replayed', 'superseded', 'discarded']).default('open'),
     before: idSchema.optional(),
     limit: limitSchema,
@@ -156,8 +157,8 @@ function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOptions): 
   app.post('/dead-letters/retry', async (request) => {
     const filter = parseInput(
       z.strictObject({
-        integration: z.string(),
-        entity: z.string().optional(),
+        integration: nameSchema,
+        entity: nameSchema.optional(),
         limit: z.number().int().min(1).max(MAX_RETRIES_AT_ONCE).default(MAX_RETRIES_AT_ONCE),
       }),
       request.body,
