@@ -8,7 +8,6 @@ import type {
   FieldsMapping,
   Mapping,
   Stamp,
-  Step,
   SyncedAtMapping,
 } from '../mapping/field.ts';
 import type { IsoDay, IsoInstant } from '../mapping/instant-text.ts';
@@ -86,16 +85,16 @@ type AfterSteps<Value, Steps extends readonly unknown[], Path extends string> = 
 
 type Takes<In, Value> = IsOpen<Value> extends true ? true : [Value] extends [In] ? true : false;
 
-type FitIn<Value, Column extends PgColumn, Ok, Property extends string> =
-  IsAny<Value> extends true
+/** In brackets, so that a union is judged whole: one member that fits does not make up for another. */
+type FitIn<Value, Column extends PgColumn, Ok, Property extends string> = [Value] extends [never]
+  ? Ok
+  : IsOpen<Value> extends true // what the types leave open is checked for every record
     ? Ok
-    : Value extends Problem<string, unknown, unknown>
+    : [Value] extends [Problem<string, unknown, unknown>]
       ? Value
-      : unknown extends Value // what the schema leaves open is checked for every record
+      : [Value] extends [Accepted<Column>]
         ? Ok
-        : [Value] extends [Accepted<Column>]
-          ? Ok
-          : Problem<`the column "${Property}" does not take this value`, Value, Accepted<Column>>;
+        : Problem<`the column "${Property}" does not take this value`, Value, Accepted<Column>>;
 
 type CheckedColumn<Mapped, Row, Column extends PgColumn, Property extends string> =
   Mapped extends FieldMapping<infer Path, infer Steps>
@@ -107,13 +106,11 @@ type CheckedColumn<Mapped, Row, Column extends PgColumn, Property extends string
         ? FitIn<AfterSteps<readonly unknown[], Steps, Property>, Column, Mapped, Property>
         : Problem<`the schema has nothing at "${MissingOf<Row, Paths>}"`>
       : Mapped extends ConstantMapping<infer Value>
-        ? FitIn<Value, Column, Mapped, Property> extends Mapped
-          ? Mapped
-          : null extends Value
-            ? Column['_']['notNull'] extends true
-              ? Problem<`the column "${Property}" cannot be null`>
-              : FitIn<NonNullable<Value>, Column, Mapped, Property>
-            : FitIn<Value, Column, Mapped, Property>
+        ? null extends Value
+          ? Column['_']['notNull'] extends true
+            ? Problem<`the column "${Property}" cannot be null`>
+            : FitIn<NonNullable<Value>, Column, Mapped, Property>
+          : FitIn<Value, Column, Mapped, Property>
         : Mapped extends SyncedAtMapping
           ? FitIn<Stamp, Column, Mapped, Property>
           : Mapped extends DeletedAtMapping
@@ -147,5 +144,3 @@ export type CheckedMapping<M extends Mapping, Row, Table extends PgTable> = {
   readonly [Property in Exclude<NeededColumns<Table>, keyof M>]: ColumnMapping &
     Problem<`the column "${Property & string}" is NOT NULL without a default: map it`>;
 };
-
-export type { Step };
