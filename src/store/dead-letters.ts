@@ -156,15 +156,24 @@ export type LockedDeadLetter = DeadLetter & {
   readonly isDelete: boolean;
   readonly lo: Instant;
   readonly hi: Instant;
+  readonly version: bigint | null;
 };
 
 /** Locks one dead letter for the rest of the transaction. */
 export async function lockDeadLetter(tx: Db, id: number): Promise<LockedDeadLetter | null> {
   const [row] = await queryRows<
-    DeadLetterRow & { record: Buffer | null; is_partial: boolean; is_delete: boolean; lo: number | null; hi: number }
+    DeadLetterRow & {
+      record: Buffer | null;
+      is_partial: boolean;
+      is_delete: boolean;
+      lo: number | null;
+      hi: number;
+      version: string | null;
+    }
   >(
     tx,
-    sql`SELECT ${LISTED}, record, is_partial, is_delete, ${sql.raw(instantColumn('lo'))}, ${sql.raw(instantColumn('hi'))}
+    sql`SELECT ${LISTED}, record, is_partial, is_delete, ${sql.raw(instantColumn('lo'))}, ${sql.raw(instantColumn('hi'))},
+               version::text AS version
         FROM sync.dead_letters WHERE id = ${id} FOR UPDATE`,
   );
   if (row === undefined) return null;
@@ -175,6 +184,7 @@ export async function lockDeadLetter(tx: Db, id: number): Promise<LockedDeadLett
     isDelete: row.is_delete,
     lo: row.lo ?? Number.NEGATIVE_INFINITY,
     hi: Number(row.hi),
+    version: row.version === null ? null : BigInt(row.version),
   };
 }
 

@@ -182,6 +182,11 @@ export async function saveRunStart(
   );
 }
 
+/** Notes how many candidates a sweep found; from then on a run that is taken up again goes on with those that are left. */
+export async function saveCandidateCount(tx: Db, runId: string, candidates: number): Promise<void> {
+  await queryRows(tx, sql`UPDATE sync.sync_runs SET candidates = ${candidates} WHERE id = ${runId}::uuid`);
+}
+
 /** Ends a run held by its lease. @returns false when the lease was lost. */
 export async function endRun(
   tx: Db,

@@ -119,7 +119,7 @@ type Contest = {
  * their final state at once; a rival's insert of the same record makes us wait, and then counts as known.
  */
 async function settleContested(tx: Db, stream: Stream, contest: Contest): Promise<void> {
-  const { groups, known, folded, contested, now } = contest;
+  const { groups, known, folded, contested } = contest;
   const fresh = contested.flatMap((id) => (known.has(id) ? [] : (folded.get(id)?.state ?? [])));
   const won = await insertStates(
     tx,
@@ -128,6 +128,8 @@ async function settleContested(tx: Db, stream: Stream, contest: Contest): Promis
   );
   const toLock = contested.filter((id) => !won.has(id));
   const locked = await lockStates(tx, stream.key, toLock);
+  // Who made us wait for the lock has seen the record later than we began; by the older clock that would be the future.
+  const now = toLock.length === 0 ? contest.now : await readDatabaseNow(tx);
   const changed: RecordState[] = [];
   for (const id of toLock) {
     const again = foldRecord(stream, locked.get(id) ?? blankState(id), groups.get(id) ?? [], now);

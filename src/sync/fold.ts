@@ -164,7 +164,7 @@ const hint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
   runAt: need.readAt,
   attempt: 0,
   correlationId,
-  runId: seen.isFullRun ? seen.origin.id : null,
+  runId: seen.origin.kind === 'run' ? seen.origin.id : null,
 });
 
 /** Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. */

@@ -1,3 +1,4 @@
+import { isConnectionError } from '../db/failure.ts';
 import type { NewDelivery } from '../model/inbox.ts';
 import type { StoredDelivery } from '../store/inbox.ts';
 
@@ -26,7 +27,8 @@ export type InsertDeliveries = (deliveries: readonly NewDelivery[]) => Promise<R
 /**
  * Lets concurrent deliveries share one commit: those that arrive while a statement is under way go together in the next.
  * No timer is needed; a lone delivery is stored at once. A caller's promise settles only after its commit. When a shared
- * statement fails, each of its deliveries is tried alone, so that one bad row cannot fail its neighbours.
+ * statement fails, each of its deliveries is tried alone, so that one bad row cannot fail its neighbours; all are refused at
+ * once when the database is away.
  */
 export function createGroupCommit(insert: InsertDeliveries) {
   let waiting: Waiting[] = [];
@@ -67,6 +69,11 @@ export function createGroupCommit(insert: InsertDeliveries) {
       const stored = await insert(first.map(({ delivery }) => delivery));
       for (const one of first) one.resolve(stored.get(one.delivery.correlationId));
     } catch (error) {
+      if (isConnectionError(error)) {
+        // No delivery's fault, and asking a database that is away a hundred times would keep every sender waiting.
+        for (const one of batch) one.reject(error);
+        return;
+      }
       if (first.length === 1) first[0]?.reject(error);
       else for (const one of first) await store([one]);
     }

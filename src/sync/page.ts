@@ -9,7 +9,7 @@ import { readStates } from '../store/record-states.ts';
 import { applyBatch } from './apply.ts';
 import { foldRecord } from './fold.ts';
 import { type Observed, observe } from './observe.ts';
-import { setUnmappedAside } from './quarantine.ts';
+import { setHeldAside, setUnmappedAside } from './quarantine.ts';
 import type { Stream } from './stream.ts';
 
 /** What one page showed and what came of it. */
@@ -56,7 +56,10 @@ export function observePage(stream: Stream, run: LeasedRun, page: Page, isLastAt
 const idOf = (observed: Observed): string | null =>
   observed.kind === 'sighted' ? observed.sighted.seen.externalId : observed.externalId;
 
-/** Applies a page in the caller's transaction. Rows that could not be applied now are queued as reads, where reads exist. */
+/**
+ * Applies a page in the caller's transaction. Rows that could not be applied now are queued as reads; where no reads exist
+ * they are, on the last attempt, set aside: the checkpoint never passes a row that is nowhere.
+ */
 export async function applyPage(
   tx: Db,
   stream: Stream,
@@ -83,12 +86,12 @@ export async function applyPage(
   }
   const outcomes = await applyBatch(tx, stream, sighted, { repairs: stream.repairs && run.mode === 'full' });
   const deferred = sighted.flatMap((one, place) => (isDeferred(outcomes[place]) ? [one.seen.externalId] : []));
-  if (stream.get !== null)
-    await enqueueHints(
-      tx,
-      stream.key,
-      deferred.map((id) => deferredHint(id, run, options.now)),
-    );
+  if (stream.get !== null) {
+    const again = deferred.map((id) => deferredHint(id, run, options.now));
+    await enqueueHints(tx, stream.key, again);
+  } else if (options.isLastAttempt) {
+    for (const [place, one] of sighted.entries()) if (isDeferred(outcomes[place])) await setHeldAside(tx, stream, one);
+  }
   return { ...summarise(observed, sighted, outcomes), deferred };
 }
 

@@ -31,6 +31,27 @@ export async function setRecordAside(tx: Db, stream: Stream, sighted: Sighted, e
   await tellHistory(tx, stream, { ...seen, correlationId: sighted.correlationId, reason: `sqlstate_${state}` });
 }
 
+/** Sets a record aside whose row somebody else held for too long, where nobody can be asked for it again later. */
+export async function setHeldAside(tx: Db, stream: Stream, sighted: Sighted): Promise<void> {
+  const { seen } = sighted;
+  await setAside(tx, {
+    ...stream.key,
+    externalId: seen.externalId,
+    channel: seen.channel,
+    inboxId: sighted.inboxId,
+    record: sighted.record,
+    isPartial: seen.partial,
+    isDelete: seen.content === null,
+    lo: seen.lo,
+    hi: seen.hi,
+    version: seen.version,
+    errorCode: 'row_held',
+    fieldPath: null,
+    message: `${streamName(stream.key)} record ${seen.externalId}: another transaction held its row for too long; retry when that has ended`,
+    correlationId: sighted.correlationId,
+  });
+}
+
 /** An input that could not be mapped: from where it came and what is wrong with it. */
 export type Unmapped = {
   readonly problem: Pick<MappingProblem, 'externalId' | 'fieldPath' | 'message'> & { readonly code: string };

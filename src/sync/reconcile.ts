@@ -279,15 +279,16 @@ async function failRun(deps: SyncDeps, stream: Stream, run: LeasedRun, error: un
     'run failed',
   );
   const done = await readRun(deps.db, run.id);
-  await deps.db.transaction(async (tx) => {
+  const isHeld = await deps.db.transaction(async (tx) => {
+    // First of all: one who has lost the run must not touch what its heir works with.
+    if (!(await endRun(tx, run, { state: 'failed', candidates: null, errorCode: code, error: message }))) return false;
     // The source forgot our place in its changes: only a full listing finds what lies between.
     if (code === 'gone') {
       await requireFullRun(tx, stream.key);
       await saveCursor(tx, stream.key, null, []);
     }
     await dropPages(tx, run.id);
-    const held = await endRun(tx, run, { state: 'failed', candidates: null, errorCode: code, error: message });
-    if (!held || run.isDryRun) return;
+    if (run.isDryRun) return true;
     await saveRunSummary(tx, {
       ...stream.key,
       status: 'failed',
@@ -299,8 +300,9 @@ async function failRun(deps: SyncDeps, stream: Stream, run: LeasedRun, error: un
       cursor: null,
       error: `${code}: ${message}`,
     });
+    return true;
   });
-  return { state: 'failed', pages: run.pages };
+  return { state: isHeld ? 'failed' : 'lost', pages: run.pages };
 }
 
 /** A run over named records is nothing but reads of them. */

@@ -1,4 +1,5 @@
 import type { Db } from '../db/connect.ts';
+import type { Outcome } from '../model/apply.ts';
 import type { Origin } from '../model/observation.ts';
 import { closeDeadLetter, type LockedDeadLetter, lockDeadLetter } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
@@ -43,7 +44,8 @@ async function redriveLocked(tx: Db, deps: SyncDeps, letter: LockedDeadLetter): 
     await readAgain(tx, stream, letter, externalId);
     return { kind: 'read' };
   }
-  if (letter.inboxId !== null && (externalId === null || letter.record === null)) {
+  const isStored = letter.record !== null || letter.isDelete;
+  if (letter.inboxId !== null && (externalId === null || !isStored)) {
     if (await replayDelivery(tx, letter.inboxId)) return { kind: 'delivery' };
     return { kind: 'gone', reason: 'the delivery is not kept any more; reconcile to get the record' };
   }
@@ -75,9 +77,11 @@ async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Pr
     isLastAttempt: true,
   };
   if (letter.isDelete && letter.externalId !== null) {
-    const absence = observeAbsence(letter.externalId, sight, { isPositiveDelete: true, version: null });
-    await applyBatch(tx, stream, [absence], { repairs: false });
-    return { kind: 'applied' };
+    const said = { isPositiveDelete: letter.channel === 'hook', version: letter.version };
+    const [outcome] = await applyBatch(tx, stream, [observeAbsence(letter.externalId, sight, said)], {
+      repairs: false,
+    });
+    return redrivenBy(outcome);
   }
   if (letter.record === null) return { kind: 'gone', reason: 'its record is not kept; reconcile to get it' };
   const observed = observe(stream, JSON.parse(letter.record), sight);
@@ -85,8 +89,14 @@ async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Pr
   if (observed.kind === 'ignored') return { kind: 'applied' };
   if (observed.kind === 'incomplete') return { kind: 'still_bad', reason: 'it holds only some of the fields' };
   const [outcome] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
+  return redrivenBy(outcome);
+}
+
+function redrivenBy(outcome: Outcome | undefined): Redriven {
   if (outcome?.kind === 'quarantine') return { kind: 'still_bad', reason: 'the database refused the row again' };
   if (outcome?.kind === 'defer' || outcome?.kind === 'retry')
     return { kind: 'still_bad', reason: 'the row is held; try again' };
+  if (outcome?.kind === 'verify')
+    return { kind: 'still_bad', reason: 'it does not show by itself what the record is now; reconcile to get it' };
   return { kind: 'applied' };
 }

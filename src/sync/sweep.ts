@@ -5,8 +5,15 @@ import type { LeasedRun, Run } from '../model/run.ts';
 import { countRunHints, enqueueHints } from '../store/hints.ts';
 import { hasWaitingDeliveries } from '../store/inbox.ts';
 import { readDatabaseNow } from '../store/instants.ts';
-import { collectCandidates, countAbsence, countPages, dropCandidates, readCandidates } from '../store/run-pages.ts';
-import { addRunDeletions, readRun, renewRun } from '../store/runs.ts';
+import {
+  collectCandidates,
+  countAbsence,
+  countPages,
+  dropCandidates,
+  readCandidates,
+  takeCandidates,
+} from '../store/run-pages.ts';
+import { addRunDeletions, readRun, renewRun, saveCandidateCount } from '../store/runs.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
 import { LeaseLostError } from './failures.ts';
@@ -43,11 +50,7 @@ export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, sign
   if (stream.get === null && !(await isQuiet(deps, run, signal)))
     return { kind: 'held', state: 'partial', candidates: null };
 
-  const found = await deps.db.transaction(async (tx) => {
-    await hold(tx, run);
-    if ((await countPages(tx, run.id)) !== done.pages) return null;
-    return await collectCandidates(tx, run, addMs(run.startedAt, -stream.caps.readLagMs));
-  });
+  const found = done.candidates ?? (await findCandidates(deps, stream, run, done.pages));
   if (found === null) return { kind: 'pages_lost' };
   if (run.isDryRun || found === 0) {
     await deps.db.transaction((tx) => dropCandidates(tx, run.id));
@@ -65,6 +68,20 @@ export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, sign
   await waitForReads(deps, run, signal);
   return { kind: 'swept', state: 'succeeded', candidates: found };
 }
+
+/** Once a run: counted anew after a crash, an absence would count twice. @returns null when the seen ids were lost. */
+async function findCandidates(deps: SyncDeps, stream: Stream, run: LeasedRun, pages: number): Promise<number | null> {
+  return await deps.db.transaction(async (tx) => {
+    await hold(tx, run);
+    if ((await countPages(tx, run.id)) !== pages) return null;
+    const found = await collectCandidates(tx, run, aliveBefore(stream, run.startedAt));
+    await saveCandidateCount(tx, run.id, found);
+    return found;
+  });
+}
+
+/** What was seen later than this existed, for all that a lagging list may not show. */
+const aliveBefore = (stream: Stream, startedAt: Instant): Instant => addMs(startedAt, -stream.caps.readLagMs);
 
 /** An empty list, or more absences than an operator expects of one night, waits for her word. */
 function isBraked(stream: Stream, run: Run, candidates: number): boolean {
@@ -91,6 +108,7 @@ export async function sweepCandidates(
       if (leased !== null) await hold(tx, leased);
       if (stream.get !== null) await askAgain(tx, stream, run, ids);
       else await deleteAbsent(deps, tx, stream, run, ids, leased === null);
+      await takeCandidates(tx, run.id, ids);
     });
     await deps.crashPoint('C12');
     after = last;
@@ -122,9 +140,12 @@ async function deleteAbsent(
   ids: readonly string[],
   isApproved: boolean,
 ): Promise<void> {
-  const gone = await countAbsence(tx, stream.key, ids, isApproved ? 1 : ABSENT_RUNS_TO_DELETE);
   const now = await readDatabaseNow(tx);
   const startedAt: Instant = run.startedAt ?? now;
+  const gone = await countAbsence(tx, stream.key, ids, {
+    enough: isApproved ? 1 : ABSENT_RUNS_TO_DELETE,
+    aliveBefore: aliveBefore(stream, startedAt),
+  });
   const sight = {
     channel: 'page',
     origin: { kind: 'run', id: run.id },

@@ -1,0 +1,254 @@
+import { sql } from 'drizzle-orm';
+import file, { test } from 'tap';
+import { SourceError } from '../../src/source/error.ts';
+import { enqueueHints } from '../../src/store/hints.ts';
+import { rereadOnce } from '../../src/sync/reread.ts';
+import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
+
+const createWorld = shareDatabase(file);
+const NEVER = new AbortController().signal;
+const HOUR_MS = 3_600_000;
+
+async function want(world: World, id: string, over: { minVersion?: bigint; runId?: string } = {}): Promise<void> {
+  const now = await world.now();
+  const hint = {
+    externalId: id,
+    reason: 'hook',
+    needLo: now,
+    minVersion: null,
+    runAt: now,
+    attempt: 0,
+    correlationId: 'corr',
+    runId: null,
+    ...over,
+  } as const;
+  await enqueueHints(world.db, KEY, [hint]);
+}
+
+test('a read by a lagging replica does not end the hint: the record is read until it shows what was told', async (t) => {
+  const world = await createWorld(t, { readLagMs: 5_000 });
+  world.source.records.set('c1', customer('c1', { name: 'old', version: 1 }));
+  await want(world, 'c1', { minVersion: 2n });
+  t.same(await world.reread(), { claimed: 1, applied: 1 });
+  t.match(await world.hints(), [{ external_id: 'c1', state: 'ready' }]);
+  t.same(await world.reread(), { claimed: 0, applied: 0 }, 'not before the replica may have caught up');
+  world.source.records.set('c1', customer('c1', { name: 'new', version: 2 }));
+  await world.pass(5_000);
+  await world.reread();
+  t.equal((await world.row('c1'))?.full_name, 'new');
+  t.same(await world.hints(), []);
+});
+
+test('a record that a lagging replica does not know yet is not taken for deleted', async (t) => {
+  const world = await createWorld(t, { readLagMs: 5_000 });
+  await want(world, 'c1');
+  await world.reread();
+  t.same(await world.rows(), []);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await world.settle();
+  t.equal((await world.rows()).length, 1);
+});
+
+test('a 404 deletes only by a read that is later than all that showed the record', async (t) => {
+  const world = await createWorld(t, { readLagMs: 5_000 });
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  await want(world, 'c1');
+  await world.reread();
+  t.equal((await world.rows()).length, 1, 'the replica may only not have it yet');
+  await world.pass(10_000);
+  await world.reread();
+  t.same(await world.rows(), []);
+});
+
+test('a worker that dies with a hint leaves it leased, and another takes it when the lease has run out', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await want(world, 'c1');
+  await t.rejects(rereadOnce(createWorker(world.db, world.stream, { crashAt: 'C4' }).deps, 10, NEVER));
+  t.match(await world.hints(), [{ state: 'leased', attempt: 1 }]);
+  t.same(await world.reread(), { claimed: 0, applied: 0 });
+  await world.pass(HOUR_MS);
+  t.same(await world.reread(), { claimed: 1, applied: 1 });
+  t.same(await world.hints(), []);
+});
+
+test('an answer that comes after the lease was taken over is forgotten', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { name: 'seen late', version: 1 }));
+  await want(world, 'c1');
+  const slow = createWorker(world.db, world.stream, {
+    async at(point) {
+      if (point !== 'C5') return;
+      world.source.records.set('c1', customer('c1', { name: 'seen by the heir', version: 2 }));
+      await world.pass(HOUR_MS);
+      await world.reread();
+    },
+  });
+  t.same(await rereadOnce(slow.deps, 10, NEVER), { claimed: 1, applied: 0 });
+  t.equal((await world.row('c1'))?.full_name, 'seen by the heir');
+  t.same(await world.hints(), []);
+});
+
+test('a wish that comes while its record is being read is kept beside the leased one', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { name: 'before', version: 1 }));
+  await want(world, 'c1');
+  world.source.onGet = async () => {
+    world.source.onGet = () => {};
+    await want(world, 'c1');
+    t.same((await world.hints()).map(({ state }) => state).sort(), ['leased', 'ready']);
+  };
+  await world.reread();
+  world.source.records.set('c1', customer('c1', { name: 'after', version: 2 }));
+  await world.reread();
+  t.equal((await world.row('c1'))?.full_name, 'after');
+});
+
+test('a failed read keeps the need and waits as long as the source says', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 7 }));
+  await want(world, 'c1', { minVersion: 7n });
+  for (const code of ['rate_limited', 'server_error', 'timeout', 'unauthorized', 'forbidden'] as const) {
+    world.source.onGet = () => {
+      throw new SourceError(code, 'GET /customers/{id}: no', { retryAfterMs: 60_000 });
+    };
+    t.match(await world.reread(), { claimed: 1, applied: 0 }, code);
+    t.match(await world.hints(), [{ state: 'ready', min_version: '7' }]);
+    await world.pass(59_000);
+    t.match(await world.reread(), { claimed: 0 }, 'not before Retry-After');
+    await world.pass(2_000);
+  }
+  world.source.onGet = () => {};
+  await world.reread();
+  t.equal((await world.rows()).length, 1);
+});
+
+test('never do 401, 403, 5xx or timeouts delete a row, however often they come', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  await want(world, 'c1');
+  const codes = ['unauthorized', 'forbidden', 'server_error', 'timeout', 'network'] as const;
+  for (let attempt = 0; attempt < 12; attempt++) {
+    world.source.onGet = () => {
+      throw new SourceError(codes[attempt % codes.length] ?? 'timeout', 'GET /customers/{id}: no');
+    };
+    await world.pass(HOUR_MS);
+    await world.reread();
+  }
+  t.equal((await world.rows()).length, 1);
+  t.match(await world.hints(), [{ state: 'ready' }]);
+  t.same(await world.deadLetters(), []);
+});
+
+test('a record that can never be read ends as a dead letter', async (t) => {
+  const world = await createWorld(t);
+  world.source.onGet = () => {
+    throw new SourceError('bad_id', 'GET /customers/{id}: the id cannot stand in a path');
+  };
+  await want(world, '..');
+  await world.reread();
+  t.same(await world.hints(), []);
+  t.match(await world.deadLetters(), [{ externalId: '..', errorCode: 'bad_id', channel: 'get' }]);
+
+  world.source.onGet = () => {
+    throw new SourceError('invalid_response', 'GET /customers/{id}: expected an object, got text');
+  };
+  await want(world, 'c1');
+  for (let attempt = 1; attempt <= 8; attempt++) {
+    t.match(await world.hints(), [{ attempt: attempt - 1 }]);
+    await world.pass(HOUR_MS);
+    await world.reread();
+  }
+  t.same(await world.hints(), []);
+  t.match((await world.deadLetters())[0], { externalId: 'c1', errorCode: 'invalid_response' });
+});
+
+test('another record than the one asked for deletes nothing and is shown to a person', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  world.source.records.set('c1', customer('c2', { version: 1 }));
+  await want(world, 'c1');
+  await world.reread();
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c1'],
+  );
+  t.match(await world.deadLetters(), [{ externalId: 'c1', errorCode: 'wrong_record' }]);
+});
+
+test('a record that is no longer of this entity loses its row', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  world.source.records.set('c1', { id: 'c1', kind: 'product' });
+  await want(world, 'c1');
+  await world.reread();
+  t.same(await world.rows(), []);
+});
+
+test('a record that does not map is set aside and its hint is done', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', { id: 'c1', name: 42 });
+  await want(world, 'c1');
+  await world.reread();
+  t.same(await world.hints(), []);
+  t.match(await world.deadLetters(), [{ externalId: 'c1', errorCode: 'wrong_kind', channel: 'get' }]);
+});
+
+test('a child whose parent is missing is read again, and given up in the end', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { parent: 'p1', version: 1 }));
+  world.source.records.set('c2', customer('c2', { parent: 'nobody', version: 1 }));
+  await want(world, 'c1');
+  await want(world, 'c2');
+  await world.reread();
+  t.match(await world.hints(), [{ state: 'ready' }, { state: 'ready' }]);
+  await world.run(sql`INSERT INTO shop.parents VALUES ('p1')`);
+  await world.settle();
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c1'],
+  );
+  t.match(await world.deadLetters(), [{ externalId: 'c2', errorCode: 'database_foreign_key' }]);
+});
+
+test('an older version read by id is believed only after it stayed for a while', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { name: 'lost', version: 9 })));
+  await world.ingest();
+  world.source.records.set('c1', customer('c1', { name: 'restored', version: 2 }));
+  await want(world, 'c1');
+  await world.reread();
+  t.equal((await world.row('c1'))?.full_name, 'lost');
+  t.match(await world.hints(), [{ state: 'ready' }]);
+  await world.pass(61_000);
+  await world.reread();
+  t.match(await world.row('c1'), { full_name: 'restored' });
+  t.equal((await world.stateOf('c1'))?.version, 2n);
+});
+
+test('a stop while a read is under way keeps the hint for the next worker', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  const stop = new AbortController();
+  world.source.onGet = (_id, signal) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new SourceError('aborted', 'stopped')));
+      stop.abort();
+    });
+  await want(world, 'c1');
+  t.same(await rereadOnce(world.deps, 10, stop.signal), { claimed: 1, applied: 0 });
+  t.match(await world.hints(), [{ external_id: 'c1' }]);
+});
+
+test('two hints of one record merge into what satisfies both', async (t) => {
+  const world = await createWorld(t);
+  await want(world, 'c1', { minVersion: 3n });
+  await want(world, 'c1', { minVersion: 2n });
+  t.match(await world.hints(), [{ min_version: '3' }]);
+  await want(world, 'c1');
+  t.match(await world.hints(), [{ min_version: null }], 'a wish for a later read is not granted by any version');
+});
