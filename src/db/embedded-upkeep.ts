@@ -6,29 +6,49 @@ const CHECKPOINT_EVERY_MS = 60_000;
 const CHECKPOINT_LOG_BYTES = 64 * 1024 * 1024;
 const VACUUM_CHECK_EVERY_MS = 60_000;
 const VACUUM_ALL_EVERY_MS = 3_600_000;
-/** A table a tick: a vacuum holds the only session up, and those behind it should come through in between. */
-const MAX_VACUUMS_PER_TICK = 1;
+/** A table at a time: a vacuum holds the only session up, and those behind it should come through in between. */
+const MAX_VACUUMS_PER_PASS = 1;
 
 export type Upkeep = {
-  /** One pass; what is due is decided by `nowMs`, in milliseconds since 1970. */
-  runOnce(nowMs: number): Promise<void>;
   /** Waits for a pass under way. */
   stop(): Promise<void>;
 };
 
+/** Runs the passes below every few seconds, until it is stopped. It does not keep the process alive. */
+export function startUpkeep(client: EmbeddedClient, log: DatabaseLog): Upkeep {
+  const runOnce = createUpkeepPass(client, Date.now());
+  let running: Promise<void> | null = null;
+  let isStopped = false;
+  const timer = setInterval(() => {
+    running ??= runOnce(Date.now())
+      .catch((error: unknown) => {
+        if (!isStopped) log.warn({ err: error }, 'upkeep of the embedded database failed; it is tried again');
+      })
+      .finally(() => {
+        running = null;
+      });
+  }, TICK_MS);
+  timer.unref();
+  return {
+    async stop() {
+      isStopped = true;
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
 /**
  * Does what a server's checkpointer and autovacuum do, since PGlite has neither: a checkpoint every minute or 64 MB of log
  * while anything is written, and VACUUM (ANALYZE) of tables with many dead or new rows, of every table once an hour.
+ * A pass gets the time in milliseconds since 1970 and does what is due by then: passes must not overlap.
  */
-export function startUpkeep(client: EmbeddedClient, log: DatabaseLog, clock: { nowMs(): number }): Upkeep {
-  let lastCheckpointMs = clock.nowMs();
-  let lastCheckMs = lastCheckpointMs;
-  let lastVacuumAllMs = lastCheckpointMs;
+export function createUpkeepPass(client: EmbeddedClient, startMs: number): (nowMs: number) => Promise<void> {
+  let lastCheckpointMs = startMs;
+  let lastCheckMs = startMs;
+  let lastVacuumAllMs = startMs;
   let tables: string[] = [];
-  let running: Promise<void> | null = null;
-  let isStopped = false;
-
-  async function runOnce(nowMs: number): Promise<void> {
+  return async (nowMs) => {
     const logBytes = Number((await readValues(client, LOG_BYTES))[0] ?? 0);
     const isDue = nowMs - lastCheckpointMs >= CHECKPOINT_EVERY_MS && logBytes > MIN_LOG_BYTES;
     if (isDue || logBytes >= CHECKPOINT_LOG_BYTES) {
@@ -42,29 +62,7 @@ export function startUpkeep(client: EmbeddedClient, log: DatabaseLog, clock: { n
       tables = await readValues(client, WORN_TABLES);
       lastCheckMs = nowMs;
     }
-    for (const table of tables.splice(0, MAX_VACUUMS_PER_TICK)) {
-      if (!isStopped) await client.exec(`VACUUM (ANALYZE) ${table}`);
-    }
-  }
-
-  const timer = setInterval(() => {
-    running ??= runOnce(clock.nowMs())
-      .catch((error: unknown) => {
-        if (!isStopped) log.warn({ err: error }, 'upkeep of the embedded database failed; it is tried again');
-      })
-      .finally(() => {
-        running = null;
-      });
-  }, TICK_MS);
-  timer.unref();
-
-  return {
-    runOnce,
-    async stop() {
-      isStopped = true;
-      clearInterval(timer);
-      await running;
-    },
+    for (const table of tables.splice(0, MAX_VACUUMS_PER_PASS)) await client.exec(`VACUUM (ANALYZE) ${table}`);
   };
 }
 

@@ -39,7 +39,7 @@ export async function connectEmbedded(options: EmbeddedOptions): Promise<Databas
     throw error;
   }
   const db = openDb(client);
-  const upkeep = isInMemory ? null : startUpkeep(client, options.log, { nowMs: () => Date.now() });
+  const upkeep = isInMemory ? null : startUpkeep(client, options.log);
   let closing: Promise<void> | null = null;
   return {
     kind: 'embedded',

@@ -3,11 +3,11 @@ import { test } from 'tap';
 import { connectDatabase } from '../../src/db/connect.ts';
 import { connectEmbedded, IN_MEMORY } from '../../src/db/embedded.ts';
 import { openEmbeddedClient } from '../../src/db/embedded-client.ts';
-import { startUpkeep } from '../../src/db/embedded-upkeep.ts';
+import { createUpkeepPass } from '../../src/db/embedded-upkeep.ts';
 import { failureKind } from '../../src/db/failure.ts';
 import { migrateDatabase, migrationState } from '../../src/db/migrate.ts';
 import { queryRows } from '../../src/db/query.ts';
-import { silentLog } from '../helpers/database.ts';
+import { migratedDump, silentLog } from '../helpers/database.ts';
 
 test('what was committed is there after the database was closed and opened again', async (t) => {
   const dataDir = `${t.testdir()}/not/yet/there`;
@@ -26,7 +26,7 @@ test('what was committed is there after the database was closed and opened again
 });
 
 test('after it is closed every statement is refused as a lost connection', async (t) => {
-  const database = await connectEmbedded({ dataDir: IN_MEMORY, log: silentLog });
+  const database = await connectEmbedded({ dataDir: IN_MEMORY, dump: await migratedDump(), log: silentLog });
   await database.close();
   const error: unknown = await database.db.execute(sql`SELECT 1`).catch((reason) => reason);
   t.equal(failureKind(error), 'connection');
@@ -34,14 +34,14 @@ test('after it is closed every statement is refused as a lost connection', async
 });
 
 test('closing lets the statements finish that were made before', async (t) => {
-  const database = await connectEmbedded({ dataDir: IN_MEMORY, log: silentLog });
+  const database = await connectEmbedded({ dataDir: IN_MEMORY, dump: await migratedDump(), log: silentLog });
   const statement = queryRows(database.db, sql`SELECT count(*)::int AS count FROM generate_series(1, 200000)`);
   await database.close();
   t.same(await statement, [{ count: 200_000 }]);
 });
 
 test('statements made outside of a transaction wait until it ends', async (t) => {
-  const { db, close } = await connectEmbedded({ dataDir: IN_MEMORY, log: silentLog });
+  const { db, close } = await connectEmbedded({ dataDir: IN_MEMORY, dump: await migratedDump(), log: silentLog });
   t.teardown(close);
   const order: string[] = [];
   const { promise: gate, open } = createGate();
@@ -62,14 +62,14 @@ test('statements made outside of a transaction wait until it ends', async (t) =>
 });
 
 test('a statement of a transaction that has ended is refused instead of joining the next one', async (t) => {
-  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: null });
+  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: await migratedDump() });
   t.teardown(() => client.close());
   const kept = await client.transaction(async (queries) => queries);
   await t.rejects(kept.query('SELECT 1'), { code: 'closed' });
 });
 
 test('when the thread dies, open and later statements reject with a code', async (t) => {
-  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: null });
+  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: await migratedDump() });
   // Ends PGlite's thread from within, as a failure of its engine would.
   const open = client.query('SELECT 1');
   const waiting = client.transaction(async (queries) => {
@@ -84,19 +84,20 @@ test('when the thread dies, open and later statements reject with a code', async
   await client.close();
 });
 
-test('upkeep writes checkpoints and vacuums worn tables while the database is in use', async (t) => {
-  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: null });
+test('upkeep writes a checkpoint and vacuums a worn table once a minute has passed', async (t) => {
+  const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: await migratedDump() });
   t.teardown(() => client.close());
   await client.exec(
     'CREATE TABLE worn (id int); INSERT INTO worn SELECT generate_series(1, 5000); DELETE FROM worn WHERE id > 100',
   );
   await client.exec('SELECT pg_stat_force_next_flush()');
   await client.query('SELECT 1');
-  const upkeep = startUpkeep(client, silentLog, { nowMs: () => Date.now() });
-  t.teardown(() => upkeep.stop());
+  const runOnce = createUpkeepPass(client, 0);
   const before = await logBytes(client);
   t.ok(before > 100_000);
-  await upkeep.runOnce(Date.now() + 61_000);
+  await runOnce(59_000);
+  t.ok((await logBytes(client)) >= before, 'nothing is due yet');
+  await runOnce(61_000);
   t.ok((await logBytes(client)) < before, 'a checkpoint moved the redo point');
   await client.exec('SELECT pg_stat_force_next_flush()');
   const { rows } = await client.query(

@@ -69,7 +69,7 @@ function migrationsHash(): string {
 }
 
 /** Made once and kept in the temporary folder: starting from it takes a sixth of the time of starting from nothing. */
-async function migratedDump(): Promise<Uint8Array> {
+export async function migratedDump(): Promise<Uint8Array> {
   const path = join(tmpdir(), `syncline-test-${process.getuid?.() ?? 0}-${migrationsHash()}.tar`);
   if (!existsSync(path)) {
     const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump: null });
