@@ -173,7 +173,8 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
       drift.delete(entity);
       return { driftMissing, driftStale, driftDeleted };
     },
-    rows: (table) => queryRows(db, sql`SELECT * FROM ${sql.identifier(table)} ORDER BY 1`),
+    // Copied, because one driver's rows are arrays of a class of their own.
+    rows: async (table) => [...(await queryRows(db, sql`SELECT * FROM ${sql.identifier(table)} ORDER BY 1`))],
     async deadLetters() {
       const filter = { integration: name, entity: null, state: 'open', before: null, limit: 1_000 } as const;
       return await listDeadLetters(db, filter);
