@@ -11,7 +11,7 @@ export type ControlRequest = {
   readonly webhookUrl?: string | null;
   /** Whether the shop changes by itself. */
   readonly generator?: 'run' | 'pause';
-  /** Makes so many changes, and answers when they are visible. */
+  /** Makes at least so many changes (some come in twos and threes), and answers when they are visible. */
   readonly drive?: number;
   /** Answers when no delivery is pending, or after a minute. */
   readonly drain?: true;

@@ -12,7 +12,7 @@ export type Generator = {
   state(): 'running' | 'driving' | 'paused';
   /** Runs until paused. @returns false when it is driving. */
   run(): boolean;
-  /** Makes so many changes and ends when all are visible. @returns false when it was running or driving. */
+  /** Makes at least so many changes (some come in twos and threes) and ends when all are visible. @returns false when it was running or driving. */
   drive(changes: number): Promise<boolean>;
   /** Stops the present run or drive; ends when what was stamped is visible. */
   pause(): Promise<void>;

@@ -59,7 +59,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     generator: generator.state(),
     webhookUrl: sender.url()?.href ?? null,
     settings,
-    counters,
+    counters: structuredClone(counters),
     pendingDeliveries: sender.pending(),
     records: { customers: shop.customers.records.size(), orders: shop.orders.records.size() },
   });

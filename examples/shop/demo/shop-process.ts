@@ -1,0 +1,67 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { ControlAnswer, ControlRequest, ControlState } from '../simulator/control.ts';
+
+export type ShopProcess = {
+  readonly url: string;
+  /** Asks the shop for something and answers with its state afterwards. */
+  control(request: ControlRequest): Promise<ControlState>;
+  /** All records of one kind as they truly are, by id. */
+  truth(kind: 'customers' | 'orders'): Promise<Map<string, Record<string, unknown>>>;
+  stop(): Promise<void>;
+};
+
+const STOP_MS = 5_000;
+
+/** Starts the simulated shop as a process of its own, as a real one would be; it ends with this process. */
+export async function startShopProcess(options: {
+  readonly seed: number;
+  readonly token: string;
+  readonly webhookSecret: string;
+}): Promise<ShopProcess> {
+  const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const file = fileURLToPath(new URL(`../simulator/main.${ending}`, import.meta.url));
+  const child = fork(file, ['--seed', String(options.seed)], {
+    env: { ...process.env, SHOP_API_TOKEN: options.token, SHOP_WEBHOOK_SECRET: options.webhookSecret },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
+  if (child.stdout === null) throw new Error('The shop has no output to tell its port on');
+  const [line] = await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(() => Promise.reject(new Error('The shop ended before it listened'))),
+  ]);
+  const { url } = JSON.parse(String(line)) as { url: string };
+
+  let lastId = 0;
+  const waiting = new Map<number, (answer: ControlAnswer) => void>();
+  child.on('message', (message: ControlAnswer & { id: number }) => {
+    waiting.get(message.id)?.(message);
+    waiting.delete(message.id);
+  });
+
+  return {
+    url,
+    async control(request) {
+      const id = ++lastId;
+      const answered = new Promise<ControlAnswer>((resolve) => waiting.set(id, resolve));
+      child.send({ id, request });
+      const answer = await answered;
+      if (!answer.ok) throw new Error(`The shop refused: ${answer.problem}`);
+      return answer.state;
+    },
+    async truth(kind) {
+      const response = await fetch(`${url}/_truth/${kind}`, { headers: { authorization: `Bearer ${options.token}` } });
+      const records = (await response.json()) as Record<string, unknown>[];
+      return new Map(records.map((record) => [String(record.id), record]));
+    },
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      const kill = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+      await ended;
+      clearTimeout(kill);
+    },
+  };
+}
