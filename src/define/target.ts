@@ -33,7 +33,7 @@ export function findKeyProperty(mapping: EntityDefinition['mapping'], key: strin
   return found?.[0] ?? null;
 }
 
-function describeColumn(column: PgColumn): TargetColumn {
+export function describeColumn(column: PgColumn): TargetColumn {
   const sqlType = column.getSQLType();
   return {
     name: column.name,

@@ -186,7 +186,7 @@ function prepareMarker(marker: MarkerForm | undefined): (raw: unknown) => boolea
 
 /** What a thrown thing says about the record. Only a `Refusal` speaks for itself: other messages may quote values. */
 function reasonOf(error: unknown, otherwise: 'user_function' | 'unreadable'): Pick<Reason, 'code' | 'expected'> {
-  if (error instanceof Refusal) return { code: error.code, expected: error.expected };
+  if (Refusal.isRefusal(error)) return { code: error.code, expected: error.expected };
   const expected =
     otherwise === 'unreadable' ? 'plain JSON' : "a value that the integration's own function takes (it threw)";
   return { code: otherwise, expected };

@@ -26,11 +26,19 @@ export type MappingCode =
   | 'user_function'
   | 'unreadable';
 
+const MARK: unique symbol = Symbol.for('syncline.refusal');
+
 /**
  * Thrown by transforms and by the canonical form on a value that they do not take; the mapper turns it into a problem of
  * that one record. `expected` completes "expected …" and never holds any part of the value.
  */
 export class Refusal extends Error {
+  /** Known by its mark, not by its class: a config file may load a copy of this module of its own. */
+  static isRefusal(error: unknown): error is Refusal {
+    return error instanceof Error && Object.hasOwn(error, MARK);
+  }
+
+  readonly [MARK] = true;
   readonly code: MappingCode;
   readonly expected: string;
 

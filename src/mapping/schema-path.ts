@@ -7,10 +7,13 @@ export type SchemaReach = 'absent' | 'possible';
 /** Schemas may refer to themselves. */
 const MAX_STEPS = 500;
 
-/** Whether the schema's output can have a value at the path. A key that an object schema drops is `absent`. */
-export function reachOf(schema: z.ZodType, path: Path): SchemaReach {
+/**
+ * Whether there can be a value at the path, in what the schema gives (output) or in what the source sends (input). A key
+ * that an object schema drops is `absent`.
+ */
+export function reachOf(schema: z.ZodType, path: Path, side: Side): SchemaReach {
   const budget = { steps: 0 };
-  return ends(schema, path, budget, 'output').length > 0 ? 'possible' : 'absent';
+  return ends(schema, path, budget, side).length > 0 ? 'possible' : 'absent';
 }
 
 /**

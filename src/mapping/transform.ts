@@ -48,7 +48,7 @@ function orIssue<Out>(run: () => Out, input: unknown, context: z.core.ParsePaylo
   try {
     return run();
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!Refusal.isRefusal(error)) throw error;
     context.issues.push({ code: 'custom', message: error.message, input });
     return z.NEVER;
   }
