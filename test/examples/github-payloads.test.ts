@@ -22,8 +22,9 @@ const eventsSchema = z.array(z.object({ name: z.string(), examples: z.array(payl
 type Payload = z.infer<typeof payloadSchema>;
 type Thread = z.infer<typeof threadSchema>;
 
+const require = createRequire(import.meta.url);
 const payloads = eventsSchema
-  .parse(createRequire(import.meta.url)('@octokit/webhooks-examples'))
+  .parse(require('@octokit/webhooks-examples'))
   .flatMap(({ name, examples }) => examples.map((payload) => ({ name, payload })));
 const named = (...names: readonly string[]) => payloads.filter(({ name }) => names.includes(name));
 
