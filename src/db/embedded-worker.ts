@@ -41,6 +41,13 @@ const SERIALIZERS = {
   },
 };
 
+/** PGlite decodes every text by itself, and a decoder drops a byte order mark at the front: an id would lose a character. */
+globalThis.TextDecoder = class extends TextDecoder {
+  constructor(encoding?: string, options?: ConstructorParameters<typeof TextDecoder>[1]) {
+    super(encoding, { ignoreBOM: true, ...options });
+  }
+};
+
 async function serve(port: NonNullable<typeof parentPort>, settings: WorkerSettings): Promise<void> {
   const reply = (message: WorkerReply) => port.postMessage(message);
   const database = await PGlite.create(settings.dataDir, {

@@ -1,6 +1,13 @@
-import { get } from 'node:http';
 import { test } from 'tap';
-import { expectProblem, type ProblemDocument, settled, startTestApp, type TestApp, until } from '../app/setup.ts';
+import {
+  expectProblem,
+  getAsIs,
+  type ProblemDocument,
+  settled,
+  startTestApp,
+  type TestApp,
+  until,
+} from '../app/setup.ts';
 import { customer, event, shopDefinition, signShop, silentDefinition, startShopApi } from '../app/shop.ts';
 
 type RunDocument = {
@@ -22,19 +29,6 @@ async function deliver(app: TestApp, type: string, data: unknown): Promise<void>
   const body = event(type, data);
   const response = await app.post('/webhooks/shop', body, signShop(body));
   if (response.status !== 202) throw new Error(`Not accepted: ${response.status}`);
-}
-
-/** As `fetch`, which would take `..` out of a path first. */
-function getAsIs(app: TestApp, path: string): Promise<{ status: number | undefined; body: string }> {
-  return new Promise((resolve, reject) => {
-    get({ host: '127.0.0.1', port: app.port, path, agent: false }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text) => {
-        body += text;
-      });
-      response.once('end', () => resolve({ status: response.statusCode, body }));
-    }).once('error', reject);
-  });
 }
 
 /** Holds the list's answers back until released. */
