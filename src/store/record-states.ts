@@ -36,7 +36,7 @@ export async function readStates(db: Db, key: StreamKey, ids: readonly string[])
 
 /** As `readStates`, but locks the rows until the transaction ends, in the order of their ids. */
 export async function lockStates(tx: Db, key: StreamKey, ids: readonly string[]): Promise<Map<string, RecordState>> {
-  return toMap(await selectStates(tx, key, ids, sql`ORDER BY external_id COLLATE "C" FOR UPDATE`));
+  return toMap(await selectStates(tx, key, ids, sql`FOR UPDATE`));
 }
 
 /** Adds states of records seen for the first time; returns the ids that were not there yet. Waits for a rival insert. */
@@ -52,14 +52,14 @@ export async function insertStates(tx: Db, key: StreamKey, states: readonly Reco
   return new Set(rows.map((row) => row.external_id));
 }
 
-/** Stores states of records whose rows this transaction has locked. */
+/** Stores states of records whose rows this transaction has locked. As an upsert, because that finds them by the key alone. */
 export async function saveStates(tx: Db, key: StreamKey, states: readonly RecordState[]): Promise<void> {
   if (states.length === 0) return;
   await queryRows(
     tx,
-    sql`UPDATE sync.record_states AS r SET (${STATE_COLUMNS}) = (${STATE_VALUES})
-        FROM ${recordset(states)}
-        WHERE r.integration = ${key.integration} AND r.entity = ${key.entity} AND r.external_id = s.external_id`,
+    sql`INSERT INTO sync.record_states AS r (integration, entity, ${STATE_COLUMNS})
+        SELECT ${key.integration}, ${key.entity}, ${STATE_VALUES} FROM ${recordset(states)}
+        ON CONFLICT (integration, entity, external_id) DO UPDATE SET (${STATE_COLUMNS}) = (${EXCLUDED})`,
   );
 }
 
@@ -73,8 +73,10 @@ export async function countLive(db: Db, key: StreamKey): Promise<number> {
   return Number(rows[0]?.n ?? 0);
 }
 
-const STATE_COLUMNS = sql.raw(`external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
-  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at`);
+const STATE_NAMES = `external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
+  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at`;
+const STATE_COLUMNS = sql.raw(STATE_NAMES);
+const EXCLUDED = sql.raw(STATE_NAMES.replaceAll(/\w+/g, 'excluded.$&'));
 
 const STATE_VALUES =
   sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
@@ -107,13 +109,19 @@ const toRow = (state: RecordState) => ({
   regress_seen_at: state.regressSeenAt,
 });
 
+/**
+ * One look-up by the whole key for each id, whatever the statistics say. `external_id = ANY(…)` may be taken for a filter
+ * on all rows of the stream while the table is young and not yet analysed: slower by as much as it has grown.
+ */
 async function selectStates(db: Db, key: StreamKey, ids: readonly string[], suffix: ReturnType<typeof sql>) {
   if (ids.length === 0) return [];
   return await queryRows<StateRow>(
     db,
-    sql`SELECT ${COLUMNS} FROM sync.record_states
-        WHERE integration = ${key.integration} AND entity = ${key.entity}
-          AND external_id = ANY(${sql.param(ids)}::text[]) ${suffix}`,
+    sql`SELECT r.* FROM (SELECT id FROM unnest(${sql.param(ids)}::text[]) AS w(id) ORDER BY id COLLATE "C") AS wanted
+        CROSS JOIN LATERAL (
+          SELECT ${COLUMNS} FROM sync.record_states
+          WHERE integration = ${key.integration} AND entity = ${key.entity} AND external_id = wanted.id
+          LIMIT 1 ${suffix}) AS r`,
   );
 }
 

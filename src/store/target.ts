@@ -54,7 +54,10 @@ export async function removeRows(tx: Db, table: TargetTable, keys: readonly stri
   return rows.length;
 }
 
-/** Places, counted from 0, of those contents whose row is missing or holds other values: damage, or someone else's edit. */
+/**
+ * Places, counted from 0, of those contents whose row is missing or holds other values: damage, or someone else's edit.
+ * One look-up by key for each, so that no missing statistics lead to reading the whole table.
+ */
 export async function findDamagedRows(db: Db, table: TargetTable, contents: readonly Content[]): Promise<number[]> {
   if (contents.length === 0) return [];
   const key = quote(keyColumn(table).name);
@@ -70,7 +73,8 @@ export async function findDamagedRows(db: Db, table: TargetTable, contents: read
   const rows = await queryRows<{ place: number }>(
     db,
     sql`SELECT p.ordinality::int AS place FROM ${populated(table, contents, ' WITH ORDINALITY')}
-        LEFT JOIN ${sql.raw(`${tableName(table)} AS t ON t.${key} = p.${key} WHERE ${conditions.join(' OR ')}`)}`,
+        LEFT JOIN LATERAL ${sql.raw(`(SELECT * FROM ${tableName(table)} AS r WHERE r.${key} = p.${key} LIMIT 1) AS t ON true
+        WHERE ${conditions.join(' OR ')}`)}`,
   );
   return rows.map((row) => Number(row.place) - 1);
 }
