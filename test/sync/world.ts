@@ -9,7 +9,7 @@ import type { Channel } from '../../src/model/observation.ts';
 import type { LeasedRun, Run, RunCounts } from '../../src/model/run.ts';
 import { type DeadLetter, listDeadLetters } from '../../src/store/dead-letters.ts';
 import { insertDeliveries } from '../../src/store/inbox.ts';
-import { readDatabaseNow } from '../../src/store/instants.ts';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import { readStates } from '../../src/store/record-states.ts';
 import { claimRun, readRun } from '../../src/store/runs.ts';
 import { registerStream } from '../../src/store/streams.ts';
@@ -111,12 +111,20 @@ async function empty(db: Db): Promise<void> {
 
 export type World = Awaited<ReturnType<typeof createWorld>>;
 
-/** One worker on the world's database. `crashAt` kills it: from that point on nothing of it reaches the database. */
+/**
+ * One worker on the world's database. `crashAt` kills it, after passing that point `afterPasses` times: from then on nothing
+ * of it reaches the database.
+ */
 export function createWorker(
   db: Db,
   stream: Stream,
-  hooks: { crashAt?: CrashPoint; at?: (point: CrashPoint) => Promise<void> | void } = {},
+  hooks: {
+    readonly crashAt?: CrashPoint;
+    readonly afterPasses?: number;
+    readonly at?: (point: CrashPoint) => Promise<void> | void;
+  } = {},
 ) {
+  let passes = 0;
   let isDead = false;
   const dying = new Proxy(db, {
     get(target, name) {
@@ -136,7 +144,7 @@ export function createWorker(
     random: () => 0,
     wakeHints: () => wake(),
     async crashPoint(point) {
-      if (point === hooks.crashAt) {
+      if (point === hooks.crashAt && passes++ >= (hooks.afterPasses ?? 0)) {
         isDead = true;
         throw new CrashError();
       }
