@@ -57,3 +57,8 @@ export async function readNumbers(place: Place, text: string): Promise<Record<st
   const [row] = await place.query(text);
   return Object.fromEntries(Object.entries(row ?? {}).map(([name, value]) => [name, Number(value)]));
 }
+
+/** Processor time that a server has used, all its threads together: what is left of a figure when other programs take the cores. */
+export async function readCpuMs(server: Child): Promise<number> {
+  return Number(Reflect.get(Object(await server.ask('loop-delay')), 'cpuMs'));
+}

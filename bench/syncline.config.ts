@@ -40,6 +40,8 @@ const config: ConfigDefinition = {
         [ENTITY]: {
           schema: customerSchema,
           key: 'id',
+          // The list below is strongly consistent: what a run reads is what there is.
+          readLag: '0s',
           version:
             process.env.BENCH_VERSION === 'none'
               ? { kind: 'none' }
