@@ -117,6 +117,7 @@ CREATE TABLE "sync"."record_states" (
 	"applied_seq" bigint DEFAULT 0 NOT NULL,
 	"regress_seen_at" timestamp (6) with time zone,
 	"updated_at" timestamp (6) with time zone DEFAULT clock_timestamp() NOT NULL,
+	"buried_at" timestamp (6) with time zone,
 	CONSTRAINT "record_states_pkey" PRIMARY KEY("integration","entity","external_id"),
 	CONSTRAINT "record_states_status" CHECK (status IN ('none','live','tombstone'))
 );
@@ -228,7 +229,7 @@ CREATE INDEX "inbox_deliveries_due" ON "sync"."inbox_deliveries" USING btree ("n
 CREATE INDEX "inbox_deliveries_received_at" ON "sync"."inbox_deliveries" USING btree ("received_at");--> statement-breakpoint
 CREATE INDEX "record_history_record" ON "sync"."record_history" USING btree ("integration","entity","external_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "record_states_target_key" ON "sync"."record_states" USING btree ("integration","entity","target_key") WHERE status = 'live' AND target_key IS NOT NULL;--> statement-breakpoint
-CREATE INDEX "record_states_tombstones" ON "sync"."record_states" USING btree ("updated_at") WHERE status = 'tombstone';--> statement-breakpoint
+CREATE INDEX "record_states_tombstones" ON "sync"."record_states" USING btree ("buried_at") WHERE buried_at IS NOT NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "sync_runs_active" ON "sync"."sync_runs" USING btree ("integration","entity") WHERE state IN ('queued','running') AND NOT is_dry_run;--> statement-breakpoint
 CREATE INDEX "sync_runs_claimable" ON "sync"."sync_runs" USING btree ("created_at") WHERE state IN ('queued','running');--> statement-breakpoint
 CREATE INDEX "sync_runs_stream" ON "sync"."sync_runs" USING btree ("integration","entity","created_at");

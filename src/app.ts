@@ -11,7 +11,7 @@ import { operatorRoutes } from './http/operator.ts';
 import { createServer } from './http/server.ts';
 import { webhookRoutes } from './http/webhooks.ts';
 import { insertDeliveries } from './store/inbox.ts';
-import { readDatabaseNow } from './store/instants.ts';
+import { readDatabaseNow } from './db/instants.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
 import { claimRun } from './store/runs.ts';
 import { addCounters, addDeliveryCounts } from './store/status.ts';

@@ -15,7 +15,7 @@ import type { ConfigDefinition } from './define/definition.ts';
 import type { Environment } from './lib/setting.ts';
 import { createSourceClient, type SourceClient } from './source/client.ts';
 import { resolveSource } from './source/resolve.ts';
-import { readDatabaseNow } from './store/instants.ts';
+import { readDatabaseNow } from './db/instants.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
 import type { Integration } from './sync/integration.ts';
@@ -34,6 +34,7 @@ export type StartOptions = {
 export type RunningServer = {
   readonly app: App;
   readonly address: string;
+  readonly database: Database;
   readonly log: Logger;
   /** Stops everything within seconds. Safe to repeat. */
   stop(): Promise<void>;
@@ -89,7 +90,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       await app.stop();
       await closeAll();
     };
-    return { app, address, log, stop: () => (stopped ??= stop()) };
+    return { app, address, database, log, stop: () => (stopped ??= stop()) };
   } catch (error) {
     await closeAll();
     throw error;

@@ -115,13 +115,15 @@ export const recordStates = syncSchema.table(
     appliedSeq: bigint('applied_seq', { mode: 'number' }).notNull().default(0),
     regressSeenAt: instant('regress_seen_at'),
     updatedAt: instant('updated_at').notNull().default(now),
+    /** Set on tombstones only, so that no index holds a column that every update changes. */
+    buriedAt: instant('buried_at'),
   },
   (table) => [
     primaryKey({ name: 'record_states_pkey', columns: [table.integration, table.entity, table.externalId] }),
     uniqueIndex('record_states_target_key')
       .on(table.integration, table.entity, table.targetKey)
       .where(sql`status = 'live' AND target_key IS NOT NULL`),
-    index('record_states_tombstones').on(table.updatedAt).where(sql`status = 'tombstone'`),
+    index('record_states_tombstones').on(table.buriedAt).where(sql`buried_at IS NOT NULL`),
     check('record_states_status', sql`status IN ('none','live','tombstone')`),
   ],
 );

@@ -1,9 +1,9 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn, instantValue } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Channel, StreamKey } from '../model/observation.ts';
-import { instantColumn, instantValue } from './instants.ts';
 
 /** An input beyond retry. The message names fields and kinds, never values: it is shown and logged. */
 export type NewDeadLetter = {

@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn, instantValue } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { HintReason, LeasedHint, NewHint } from '../model/hint.ts';
 import type { StreamKey } from '../model/observation.ts';
-import { instantColumn, instantValue } from './instants.ts';
 
 /** Adds hints, or strengthens those that are ready already: sooner, and satisfied only by what satisfies both. */
 export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHint[]): Promise<void> {

@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { ClaimedDelivery, DeliveryOutcome, NewDelivery } from '../model/inbox.ts';
 import type { Instant } from '../model/instant.ts';
-import { instantColumn } from './instants.ts';
 
 /** What the database made of a new delivery; null when its dedupe key was there already. */
 export type StoredDelivery = { readonly id: number; readonly receivedAt: Instant };

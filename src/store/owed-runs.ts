@@ -27,8 +27,8 @@ export async function expireTombstones(db: Db, options: { keepForMs: number; lim
     db,
     sql`DELETE FROM sync.record_states WHERE (integration, entity, external_id) IN (
           SELECT integration, entity, external_id FROM sync.record_states
-          WHERE status = 'tombstone' AND updated_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
-          ORDER BY updated_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
+          WHERE buried_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
+          ORDER BY buried_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
   );
   return rows.length;
 }

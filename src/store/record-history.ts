@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Channel, Origin, StreamKey } from '../model/observation.ts';
-import { instantColumn } from './instants.ts';
 
 /** One decision worth telling about a record. */
 export type HistoryEntry = {

@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn, instantValue } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import { BEFORE_ALL } from '../model/instant.ts';
 import type { Content, StreamKey } from '../model/observation.ts';
 import type { RecordState, RecordStatus } from '../model/record-state.ts';
-import { instantColumn, instantValue } from './instants.ts';
 
 type StateRow = {
   external_id: string;
@@ -74,14 +74,15 @@ export async function countLive(db: Db, key: StreamKey): Promise<number> {
 }
 
 const STATE_NAMES = `external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
-  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at`;
+  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at, buried_at`;
 const STATE_COLUMNS = sql.raw(STATE_NAMES);
 const EXCLUDED = sql.raw(STATE_NAMES.replaceAll(/\w+/g, 'excluded.$&'));
 
 const STATE_VALUES =
   sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
   ${instantValue('s.lo')}, ${instantValue('s.hi')}, s.tomb_version, s.is_tomb_soft, s.is_tomb_unversioned,
-  ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), clock_timestamp()`);
+  ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), clock_timestamp(),
+  CASE WHEN s.status = 'tombstone' THEN clock_timestamp() END`);
 
 const recordset = (states: readonly RecordState[]) => sql`jsonb_to_recordset(${JSON.stringify(
   states.map(toRow),

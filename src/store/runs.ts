@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
@@ -14,7 +15,6 @@ import {
   type RunState,
   type RunTrigger,
 } from '../model/run.ts';
-import { instantColumn } from './instants.ts';
 
 const COLUMNS =
   sql.raw(`id::text AS id, integration, entity, mode, trigger, is_dry_run, is_backfill, ${instantColumn('since_at')},

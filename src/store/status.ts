@@ -1,9 +1,9 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
-import { instantColumn } from './instants.ts';
 
 /** The outcome of a stream's last run, for people who query `sync.sync_status`. */
 export type RunSummary = StreamKey & {

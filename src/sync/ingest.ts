@@ -6,7 +6,7 @@ import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
-import { readDatabaseNow } from '../store/instants.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { pauseStream } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';

@@ -1,11 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
+import { failureKind } from '../db/failure.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { addMs, type Instant } from '../model/instant.ts';
 import { addCounts, type LeasedRun, type RunState } from '../model/run.ts';
 import type { Page } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { enqueueHints } from '../store/hints.ts';
-import { readDatabaseNow } from '../store/instants.ts';
 import { countLive } from '../store/record-states.ts';
 import { clearAbsence, dropPages, savePage } from '../store/run-pages.ts';
 import { endRun, readRun, releaseRun, renewRun, restartListing, saveCheckpoint, saveRunStart } from '../store/runs.ts';
@@ -33,7 +34,7 @@ export type RunReport = { readonly state: RunState | 'released' | 'lost'; readon
  * Works a leased run to its end: reads the source's pages, applies each with its checkpoint in one transaction, then
  * settles the cursor (incremental) or sweeps what is no longer listed (full). Interrupted anywhere it goes on, in this or
  * another process, at the last committed page. On abort it gives the run back. Never throws for what a source or a record
- * does; the run then ends `failed` and says why.
+ * does; the run then ends `failed` and says why. Throws only when the database is away: the run stays open then.
  */
 export async function runReconcile(deps: SyncDeps, run: LeasedRun, signal: AbortSignal): Promise<RunReport> {
   const stream = deps.streams.get(streamName(run));
@@ -46,6 +47,11 @@ export async function runReconcile(deps: SyncDeps, run: LeasedRun, signal: Abort
     if (signal.aborted) {
       await releaseRun(deps.db, run);
       return { state: 'released', pages: run.pages };
+    }
+    // The database went away, for no fault of the run: whoever takes it up next goes on at the last committed page.
+    if (!(error instanceof SourceError) && failureKind(error) === 'connection') {
+      await releaseRun(deps.db, run).catch(() => {}); // else its lease lapses
+      throw error;
     }
     return await failRun(deps, stream, run, error);
   } finally {

@@ -7,7 +7,7 @@ import type { Sighting } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
-import { readDatabaseNow } from '../store/instants.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { addRunDeletions, readRun } from '../store/runs.ts';
 import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';

@@ -4,7 +4,7 @@ import { addMs, type Instant } from '../model/instant.ts';
 import type { LeasedRun, Run } from '../model/run.ts';
 import { countRunHints, enqueueHints } from '../store/hints.ts';
 import { hasWaitingDeliveries } from '../store/inbox.ts';
-import { readDatabaseNow } from '../store/instants.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import {
   collectCandidates,
   countAbsence,

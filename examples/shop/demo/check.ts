@@ -12,6 +12,7 @@ import { type ShopProcess, startShopProcess } from './shop-process.ts';
 
 const KINDS = ['customers', 'orders'] as const;
 const ROUND = 500;
+const CHANGES_PER_SECOND = 200;
 /** Rare faults may need more changes than asked for until each has happened. */
 const MAX_EXTRA_ROUNDS = 20;
 const MAX_SETTLE_MS = 120_000;
@@ -50,7 +51,10 @@ export async function runCheck(options: CheckOptions): Promise<number> {
 async function check(shop: ShopProcess, server: RunningServer, { seed, changes }: CheckOptions): Promise<number> {
   const sql = sqlOf(server);
   print(`Seed ${seed}. The shop runs at ${shop.url}, Syncline at ${server.address}, both on this machine.`);
-  await shop.control({ settings: { ...ALL_FAULTS }, webhookUrl: `${server.address}/webhooks/shop` });
+  await shop.control({
+    settings: { ...ALL_FAULTS, changesPerSecond: CHANGES_PER_SECOND },
+    webhookUrl: `${server.address}/webhooks/shop`,
+  });
   await reconcile(server, 'full');
   print('First load done. Every fault is on; the shop changes while its webhooks and its API misbehave.');
   await driveChanges(shop, server, changes);

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
-import type { Db } from '../db/connect.ts';
-import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
+import type { Db } from './connect.ts';
+import { queryRows } from './query.ts';
 
 /** SQL for an instant column as microseconds; the database's infinities come back as null. */
 export const instantColumn = (column: string): string =>
