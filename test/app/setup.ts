@@ -11,7 +11,7 @@ import { queryRows } from '../../src/db/query.ts';
 import type { IntegrationDefinition } from '../../src/define/definition.ts';
 import { createSourceClient } from '../../src/source/client.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
-import { readDatabaseNow } from '../../src/store/instants.ts';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import { registerStream } from '../../src/store/streams.ts';
 import type { CrashPoint } from '../../src/sync/deps.ts';
 import { createTestDatabase } from '../helpers/database.ts';

@@ -17,7 +17,7 @@ import { createSourceClient } from '../../src/source/client.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
 import { listDeadLetters } from '../../src/store/dead-letters.ts';
 import { insertDeliveries } from '../../src/store/inbox.ts';
-import { readDatabaseNow } from '../../src/store/instants.ts';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import { claimRun, readRun } from '../../src/store/runs.ts';
 import type { StreamCounters } from '../../src/store/status.ts';
 import { registerStream } from '../../src/store/streams.ts';

@@ -51,6 +51,7 @@ const DOORS: readonly { readonly file: string; readonly onlyTypes: boolean; read
   { file: 'src/db/connect.ts', onlyTypes: true, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
   { file: 'src/db/failure.ts', onlyTypes: false, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
   { file: 'src/db/errors.ts', onlyTypes: false, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
+  { file: 'src/db/instants.ts', onlyTypes: false, layers: ['sync'] },
 ];
 
 /** Layers whose files stand side by side and do not know each other. */
