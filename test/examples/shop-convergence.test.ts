@@ -28,7 +28,7 @@ test('with every fault on, the tables end equal to the shop, record by record', 
   for (const entity of ['customers', 'orders']) t.match(await example.reconcile(entity), { state: 'succeeded' });
   t.same(await differences(), []);
 
-  await shop.control({ settings: ALL_FAULTS, webhookUrl: receiver.url, drive: 400 });
+  await shop.control({ settings: { ...ALL_FAULTS, webhookLoss: 0.2 }, webhookUrl: receiver.url, drive: 400 });
   const { counters } = await shop.control({ faults: 'off', drain: true });
   await example.settle();
   t.ok(counters.webhooks.lost > 0);
