@@ -1,44 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import postgres from 'postgres';
-import { type Test, test } from 'tap';
+import { test } from 'tap';
 import { until } from '../app/setup.ts';
-import { CREATE_CUSTOMERS, customer, listedCursors, startShopApi } from '../app/shop.ts';
-import { createOnServer } from '../helpers/database.ts';
-import { skipWithoutPostgres, startPostgres } from '../helpers/postgres.ts';
+import { customer, listedCursors, startShopApi } from '../app/shop.ts';
+import { skipWithoutPostgres } from '../helpers/postgres.ts';
+import { allApplied, createShopDatabase, missing } from './database.ts';
 import { startLoad } from './load.ts';
 import { startServerProcess } from './setup.ts';
 
 const skip = skipWithoutPostgres();
-
-/** A migrated database with the shop's table, on a server of its own, and a client that outlives its restarts. */
-async function createShopDatabase(t: Test) {
-  const server = await startPostgres(t);
-  const { url, database } = await createOnServer(t, server.url);
-  await database.close(); // only its making was needed: its connections would not survive what follows
-  if (url === undefined) throw new Error('No URL');
-  const sql = postgres(url, { max: 2, onnotice: () => {}, connect_timeout: 5 });
-  t.teardown(() => sql.end({ timeout: 1 }));
-  await sql.unsafe(CREATE_CUSTOMERS);
-  // A first run would be started by itself, and mix with what a test counts.
-  return { server, url, sql };
-}
-type Sql = postgres.Sql;
-
-/** Of these records, those that neither stand as a row nor wait in the inbox: must be none. */
-async function missing(sql: Sql, ids: ReadonlySet<string>): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    SELECT external_id AS id FROM e2e_customers
-    UNION SELECT convert_from(body, 'UTF8')::jsonb #>> '{data,id}' FROM sync.inbox_deliveries WHERE body IS NOT NULL`;
-  const found = new Set(rows.map(({ id }) => id));
-  return [...ids].filter((id) => !found.has(id));
-}
-
-const allApplied = (sql: Sql, ids: ReadonlySet<string>) =>
-  until('every acknowledged delivery is a row', async () => {
-    const [row] = await sql<{ count: number }[]>`
-      SELECT count(*)::int AS count FROM e2e_customers WHERE external_id = ANY(${[...ids]})`;
-    return row?.count === ids.size;
-  });
 
 test('kill -9 during load: no delivery that was acknowledged is missing, after each of several kills', {
   skip,
@@ -154,5 +123,49 @@ test('sessions that PostgreSQL ends under load cost retries, nothing else', { sk
     [],
   );
   await allApplied(sql, load.acknowledged);
+  t.equal((await syncline.stop()).code, 0);
+});
+
+test('a run whose database sessions end goes on at its checkpoint by itself', { skip }, async (t) => {
+  const { url, sql } = await createShopDatabase(t);
+  const api = await startShopApi(t);
+  for (let count = 0; count < 45; count++) {
+    const one = customer(`c${String(count).padStart(3, '0')}`);
+    api.records.set(one.id, one);
+  }
+  let open = () => {};
+  const held = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  t.teardown(() => open());
+  let isBroken = false;
+  api.gate = async ({ url: path }) => {
+    if (isBroken || !path.includes('starting_after=c019')) return;
+    isBroken = true;
+    await held;
+  };
+  const syncline = await startServerProcess(t, { databaseUrl: url, apiUrl: api.origin });
+  await until(
+    'two pages are written',
+    async () => (await sql`SELECT 1 FROM sync.sync_runs WHERE pages = 2`).length === 1,
+  );
+  // Held by a rival, the run's row makes its next transaction wait, and end together with its session.
+  await sql.begin(async (tx) => {
+    await tx`SELECT 1 FROM sync.sync_runs FOR UPDATE`;
+    open();
+    await until('the run waits for its row', async () => {
+      const waiting = await sql`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'syncline' AND datname = current_database() AND wait_event_type = 'Lock'`;
+      return waiting.length > 0;
+    });
+  });
+  await until(
+    'the run ends',
+    async () => (await sql`SELECT 1 FROM sync.sync_runs WHERE finished_at IS NOT NULL`).length === 1,
+    6_000,
+  );
+  const runs = await sql`SELECT state, pages, seen, inserted, error FROM sync.sync_runs`;
+  t.same([...runs], [{ state: 'succeeded', pages: 5, seen: 45, inserted: 45, error: null }]);
+  t.notOk(listedCursors(api).slice(3).includes('c009'), 'no page before the checkpoint is asked for again');
   t.equal((await syncline.stop()).code, 0);
 });
