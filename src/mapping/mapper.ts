@@ -95,7 +95,7 @@ export function createMapper(form: MapperForm): Mapper {
     } catch (error) {
       return {
         ok: false,
-        problem: problemOf(null, { ...reasonOf(error, 'unreadable'), fieldPath, received: kindOf(value) }),
+        problem: problemOf(null, { ...reasonOf(error, 'unreadable'), fieldPath, received: safeKindOf(value) }),
       };
     }
   }
