@@ -25,6 +25,8 @@ export async function startShopProcess(options: {
   const child = fork(file, ['--seed', String(options.seed)], {
     env: { ...process.env, SHOP_API_TOKEN: options.token, SHOP_WEBHOOK_SECRET: options.webhookSecret },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    // Ctrl-C is for us; the shop is told to stop, and ends anyway when this process does.
+    detached: true,
   });
   if (child.stdout === null) throw new Error('The shop has no output to tell its port on');
   const [line] = await Promise.race([
@@ -35,6 +37,11 @@ export async function startShopProcess(options: {
 
   let lastId = 0;
   const waiting = new Map<number, (answer: ControlAnswer) => void>();
+  const ended: ControlAnswer = { ok: false, problem: 'it has ended' };
+  child.once('exit', () => {
+    for (const answer of waiting.values()) answer(ended);
+    waiting.clear();
+  });
   child.on('message', (message: ControlAnswer & { id: number }) => {
     waiting.get(message.id)?.(message);
     waiting.delete(message.id);
@@ -44,9 +51,11 @@ export async function startShopProcess(options: {
     url,
     async control(request) {
       const id = ++lastId;
-      const answered = new Promise<ControlAnswer>((resolve) => waiting.set(id, resolve));
-      child.send({ id, request });
-      const answer = await answered;
+      const answer = await new Promise<ControlAnswer>((resolve) => {
+        if (!child.connected) return resolve(ended);
+        waiting.set(id, resolve);
+        child.send({ id, request });
+      });
       if (!answer.ok) throw new Error(`The shop refused: ${answer.problem}`);
       return answer.state;
     },
@@ -57,10 +66,10 @@ export async function startShopProcess(options: {
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, 'exit');
+      const exited = once(child, 'exit');
       child.kill('SIGTERM');
       const kill = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-      await ended;
+      await exited;
       clearTimeout(kill);
     },
   };
