@@ -11,8 +11,6 @@ export const INBOX_TRANSITIONS = {
   skipped: {},
 } as const;
 
-export type InboxState = keyof typeof INBOX_TRANSITIONS;
-
 /** A verified delivery on its way into the inbox. */
 export type NewDelivery = {
   readonly integration: string;

@@ -65,15 +65,6 @@ export async function readStreams(db: Db): Promise<StreamProgress[]> {
   return (await queryRows<StreamRow>(db, sql`SELECT ${COLUMNS} FROM sync.streams`)).map(toProgress);
 }
 
-/** Adds a page's mark, in the page's own transaction; the run's lease keeps other writers out. */
-export async function saveMarks(tx: Db, key: StreamKey, marks: readonly Mark[]): Promise<void> {
-  await queryRows(
-    tx,
-    sql`UPDATE sync.streams SET marks = ${toJson(marks)}::text::jsonb
-        WHERE integration = ${key.integration} AND entity = ${key.entity}`,
-  );
-}
-
 /** Moves the cursor. Null forgets it: the next incremental run reads from the beginning. */
 export async function saveCursor(tx: Db, key: StreamKey, cursor: bigint | null, marks: readonly Mark[]): Promise<void> {
   await queryRows(

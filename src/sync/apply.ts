@@ -1,12 +1,12 @@
 import type { Db } from '../db/connect.ts';
 import { failureKind, sqlState } from '../db/failure.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
 import { supersede } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
 import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';

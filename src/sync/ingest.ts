@@ -1,12 +1,12 @@
 import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { isEffective, type Outcome, type Sighted } from '../model/apply.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import { pauseStream } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';

@@ -1,9 +1,9 @@
 import type { Db } from '../db/connect.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { type Instant, toDate } from '../model/instant.ts';
 import { countOpenDeadLetters } from '../store/dead-letters.ts';
 import { readHintQueue } from '../store/hints.ts';
 import { readBacklog } from '../store/inbox.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import { listRuns } from '../store/runs.ts';
 import {
   type DeliveryCount,

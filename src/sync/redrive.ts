@@ -1,10 +1,10 @@
 import type { Db } from '../db/connect.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome } from '../model/apply.ts';
 import type { Origin } from '../model/observation.ts';
 import { closeDeadLetter, type LockedDeadLetter, lockDeadLetter } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { replayDelivery } from '../store/inbox.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
 import { observe, observeAbsence, type Sight } from './observe.ts';

@@ -1,5 +1,6 @@
 import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome } from '../model/apply.ts';
 import type { LeasedHint, NewHint } from '../model/hint.ts';
 import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
@@ -7,7 +8,6 @@ import type { Sighting } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import { addRunDeletions, readRun } from '../store/runs.ts';
 import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';

@@ -1,10 +1,10 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
+import { readDatabaseNow } from '../db/instants.ts';
 import { addMs, type Instant } from '../model/instant.ts';
 import type { LeasedRun, Run } from '../model/run.ts';
 import { countRunHints, enqueueHints } from '../store/hints.ts';
 import { hasWaitingDeliveries } from '../store/inbox.ts';
-import { readDatabaseNow } from '../db/instants.ts';
 import {
   collectCandidates,
   countAbsence,

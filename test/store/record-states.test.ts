@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import { queryRows } from '../../src/db/query.ts';
 import { BEFORE_ALL } from '../../src/model/instant.ts';
 import { blankState, type RecordState } from '../../src/model/record-state.ts';
-import { readDatabaseNow } from '../../src/db/instants.ts';
 import { countLive, insertStates, lockStates, readStates, saveStates } from '../../src/store/record-states.ts';
 import { createTestDatabase } from '../helpers/database.ts';
 

@@ -1,7 +1,7 @@
 import type { Db } from '../../src/db/connect.ts';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import type { Instant } from '../../src/model/instant.ts';
 import type { Page, Sighting, SourceClient } from '../../src/source/client.ts';
-import { readDatabaseNow } from '../../src/db/instants.ts';
 import type { Customer } from './shop.ts';
 
 export type FakeSource = SourceClient & {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import type { Db } from '../../src/db/connect.ts';
+import { readDatabaseNow } from '../../src/db/instants.ts';
 import { queryRows } from '../../src/db/query.ts';
 import type { Sighted } from '../../src/model/apply.ts';
 import type { Capabilities } from '../../src/model/capabilities.ts';
@@ -9,7 +10,6 @@ import type { Channel } from '../../src/model/observation.ts';
 import type { LeasedRun, Run, RunCounts } from '../../src/model/run.ts';
 import { type DeadLetter, listDeadLetters } from '../../src/store/dead-letters.ts';
 import { insertDeliveries } from '../../src/store/inbox.ts';
-import { readDatabaseNow } from '../../src/db/instants.ts';
 import { readStates } from '../../src/store/record-states.ts';
 import { claimRun, readRun } from '../../src/store/runs.ts';
 import { registerStream } from '../../src/store/streams.ts';
