@@ -103,6 +103,7 @@ test('the first integration of the README runs as it says', { timeout: STEP_TIME
   t.ok((await status()).accepted > 0);
 
   await simulator.control({ ...losing, generator: 'pause' });
+  await simulator.control({ settings: { changesPerSecond: 500 } });
   await simulator.control({ drive: 100, drain: true });
   const [, wish = ''] = /sync\/reconcile\?wait=true' -d '(.+)'/.exec(tutorial) ?? [];
   const ask = () =>
