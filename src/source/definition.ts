@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { type Duration, parseDurationMs } from '../lib/duration.ts';
+import { pathSchema } from '../lib/path-schema.ts';
 import type { Setting } from '../lib/setting.ts';
+import { settingSchema } from '../lib/setting-schema.ts';
 import { type AuthDefinition, authSchema } from './auth/auth.ts';
 import { HEADER_NAME_SYNTAX, isSettableHeader } from './header.ts';
 import { type PaginationDefinition, paginationSchema } from './pagination/pagination.ts';
-import { pathSchema } from './path-schema.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
-import { settingSchema } from './setting-schema.ts';
 
 /** A remote API: where it is, how it knows us, and what we allow ourselves with it. */
 export type SourceDefinition = {

@@ -1,5 +1,6 @@
 import { kindOf } from '../lib/kind.ts';
 import { readPath } from '../lib/path.ts';
+import { mustParsePath } from '../lib/path-schema.ts';
 import type { Authenticator } from './auth/authenticator.ts';
 import type { Call } from './call.ts';
 import type { Page, SourceClient } from './client.ts';
@@ -8,7 +9,6 @@ import { SourceError } from './error.ts';
 import { createLoopGuard } from './loop-guard.ts';
 import { resolveOwnLink } from './own-origin.ts';
 import { createPaginator } from './pagination/pagination.ts';
-import { mustParsePath } from './path-schema.ts';
 import type { Urls } from './urls.ts';
 
 /** Of one listing. A source that gives ever new cursors would hold a run for ever. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Setting } from '../../lib/setting.ts';
+import { settingSchema } from '../../lib/setting-schema.ts';
 import { HEADER_NAME_SYNTAX, isSettableHeader } from '../header.ts';
-import { settingSchema } from '../setting-schema.ts';
 import type { Authenticator } from './authenticator.ts';
 
 export const apiKeySchema = z

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Setting } from '../../lib/setting.ts';
-import { settingSchema } from '../setting-schema.ts';
+import { settingSchema } from '../../lib/setting-schema.ts';
 import type { Authenticator } from './authenticator.ts';
 
 export const bearerSchema = z.strictObject({ kind: z.literal('bearer'), token: settingSchema });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { kindOf } from '../../lib/kind.ts';
 import { readPath } from '../../lib/path.ts';
+import { mustParsePath, pathSchema } from '../../lib/path-schema.ts';
 import { SourceError } from '../error.ts';
-import { mustParsePath, pathSchema } from '../path-schema.ts';
 import type { PageAnswer, Paginator } from './paginator.ts';
 
 /** A longer one would not fit into a URL that servers take. */
