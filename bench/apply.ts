@@ -34,7 +34,7 @@ export async function measureApply(setting: Setting, place: Place): Promise<void
       revision += count / records;
       const server = await startServerChild(setting, place, 'worker');
       try {
-        await waitUntilApplied(server);
+        await waitUntilApplied(server, place);
       } finally {
         await server.stop();
       }
@@ -87,12 +87,12 @@ export async function measureLatency(setting: Setting, place: Place): Promise<vo
   try {
     const order = { address: server.address, connections: 64, bodyBytes: BODY_BYTES, revision: 0 };
     await sendLoad(load, { ...order, count: 5_000, firstId, maxMs: 5_000, rate: null });
-    await waitUntilApplied(server);
+    await waitUntilApplied(server, place);
     for (const rate of RATES) {
       firstId += 100_000;
       await place.query('TRUNCATE sync.inbox_deliveries');
       const sent = await sendLoad(load, { ...order, count: rate * seconds, firstId, maxMs: 2_000 * seconds, rate });
-      await waitUntilApplied(server);
+      await waitUntilApplied(server, place);
       const { p50, p99, rows } = await readNumbers(
         place,
         `SELECT count(*) AS rows, 1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY wait) AS p50,

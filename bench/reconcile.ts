@@ -2,7 +2,7 @@ import { type Child, startChild } from './children.ts';
 import type { Place } from './places.ts';
 import { ENTITY, INTEGRATION } from './records.ts';
 import { atLeast, atMost } from './report.ts';
-import { readCpuMs, readNumbers, type Setting, startServerChild } from './setting.ts';
+import { readLoad, readNumbers, type Setting, startServerChild } from './setting.ts';
 
 const CHANGED_SHARE = 0.01;
 const RUN_POLL_MS = 100;
@@ -103,9 +103,9 @@ async function runFull(setting: Setting, place: Place, api: Child, form: Form): 
   let peakRssMb: number | null;
   let cpuMs: number;
   try {
-    const before = await readCpuMs(server);
+    const before = await readLoad(server);
     run = await runToEnd(server);
-    cpuMs = (await readCpuMs(server)) - before;
+    cpuMs = (await readLoad(server)).cpuMs - before.cpuMs;
     peakRssMb = server.peakRssMb();
   } finally {
     await server.stop();

@@ -19,7 +19,7 @@ const stop = async () => {
 process.on('disconnect', stop);
 process.on('message', (message: string) => {
   if (message === 'stop') void stop();
-  if (message !== 'loop-delay') return;
+  if (message !== 'load') return;
   process.send?.({ loopDelayP99Ms: loopDelay.percentile(99) / 1e6, cpuMs: cpuMs() });
   loopDelay.reset();
 });

@@ -14,7 +14,8 @@ export type Setting = {
   readonly profileDir: string | undefined;
 };
 
-const IDLE_POLL_MS = 50;
+const IDLE_POLL_MS = 25;
+const EMBEDDED_POLL_MS = 250;
 const MAX_IDLE_POLLS = 6000;
 
 /** Starts the real server on a place's database. Its rate limit is out of the way; no schedule runs. */
@@ -40,16 +41,21 @@ export function startServerChild(
   return startChild('server-process.ts', options);
 }
 
-/** Asks the server itself until no delivery waits. */
-export async function waitUntilApplied(server: Child): Promise<void> {
+/** Waits until no delivery waits. The embedded database can only be asked through its server, whose status counts them all. */
+export async function waitUntilApplied(server: Child, place: Place): Promise<void> {
   for (let poll = 0; poll < MAX_IDLE_POLLS; poll++) {
-    const response = await fetch(`${server.address}/status/bench`);
-    const status: unknown = await response.json();
-    const waiting: unknown = Reflect.get(Object(Reflect.get(Object(status), 'inbox')), 'waiting');
-    if (waiting === 0) return;
-    await new Promise((resolve) => setTimeout(resolve, IDLE_POLL_MS));
+    if (!(await isWaiting(server, place))) return;
+    await new Promise((resolve) => setTimeout(resolve, place.kind === 'postgres' ? IDLE_POLL_MS : EMBEDDED_POLL_MS));
   }
   throw new Error('the inbox did not empty in time');
+}
+
+async function isWaiting(server: Child, place: Place): Promise<boolean> {
+  if (place.kind === 'postgres')
+    return (await place.query(`SELECT 1 FROM sync.inbox_deliveries WHERE state = 'received' LIMIT 1`)).length > 0;
+  const response = await fetch(`${server.address}/status/bench`);
+  const status: unknown = await response.json();
+  return Reflect.get(Object(Reflect.get(Object(status), 'inbox')), 'waiting') !== 0;
 }
 
 /** The first row's columns as numbers. */
@@ -58,7 +64,18 @@ export async function readNumbers(place: Place, text: string): Promise<Record<st
   return Object.fromEntries(Object.entries(row ?? {}).map(([name, value]) => [name, Number(value)]));
 }
 
-/** Processor time that a server has used, all its threads together: what is left of a figure when other programs take the cores. */
-export async function readCpuMs(server: Child): Promise<number> {
-  return Number(Reflect.get(Object(await server.ask('loop-delay')), 'cpuMs'));
+export type ServerLoad = {
+  /** Processor time so far, all threads together: what is left of a figure when other programs take the cores. */
+  readonly cpuMs: number;
+  /** Since the last time it was asked. */
+  readonly loopDelayP99Ms: number;
+};
+
+/** How busy a server was. */
+export async function readLoad(server: Child): Promise<ServerLoad> {
+  const answer = await server.ask('load');
+  return {
+    cpuMs: Number(Reflect.get(Object(answer), 'cpuMs')),
+    loopDelayP99Ms: Number(Reflect.get(Object(answer), 'loopDelayP99Ms')),
+  };
 }
