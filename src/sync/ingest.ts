@@ -67,7 +67,12 @@ async function ingestBatch(
     return { claimed, parts, applied };
   });
   if (work === null) return { claimed: 0, applied: 0, hints: 0 };
-  for (const { delivery, unknownTypes, problem } of work.parts) {
+  for (const { delivery, eventType, unknownTypes, problem } of work.parts) {
+    const { id, integration, correlationId, attempt } = delivery;
+    deps.log.debug(
+      { delivery: id, integration, eventType, correlationId, attempt: attempt + 1 },
+      'delivery worked off',
+    );
     deps.tally.deliveries(delivery.integration, 'unknown_type', unknownTypes);
     if (problem !== null) deps.tally.deliveries(delivery.integration, 'unreadable', 1);
   }
