@@ -12,6 +12,8 @@ export type FakeSource = SourceClient & {
   pageSize: number;
   /** Called before a page is shown, with its cursor (null: the first); may throw, wait, or change records. */
   onPage: (cursor: string | null, signal: AbortSignal) => Promise<void> | void;
+  /** Called while a page travels: what it shows is fixed, its time of arrival is not. */
+  onTravel: () => Promise<void> | void;
   onGet: (id: string, signal: AbortSignal) => Promise<void> | void;
   /** Cursors of the pages asked for, and the queries they came with. */
   readonly listed: { readonly cursor: string | null; readonly query: Readonly<Record<string, string>> }[];
@@ -25,6 +27,7 @@ export function createFakeSource(db: Db): FakeSource {
     extraItems: [],
     pageSize: 100,
     onPage: () => {},
+    onTravel: () => {},
     onGet: () => {},
     listed: [],
     got: [],
@@ -60,6 +63,7 @@ export function createFakeSource(db: Db): FakeSource {
     const isLast = wanted.length <= source.pageSize;
     const items: unknown[] = shown.map((id) => ({ ...source.records.get(id) }));
     if (isLast) items.push(...source.extraItems);
+    await source.onTravel();
     return {
       items,
       startedAt,

@@ -90,6 +90,34 @@ test('an answer that comes after the lease was taken over is forgotten', async (
   t.same(await world.hints(), []);
 });
 
+test('an answer that comes while an heir still reads is forgotten too', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await want(world, 'c1');
+  const slow = createWorker(world.db, world.stream, {
+    async at(point) {
+      if (point !== 'C5') return;
+      await world.pass(HOUR_MS);
+      await t.rejects(rereadOnce(createWorker(world.db, world.stream, { crashAt: 'C4' }).deps, 10, NEVER));
+    },
+  });
+  t.same(await rereadOnce(slow.deps, 10, NEVER), { claimed: 1, applied: 0 });
+  t.same(await world.rows(), []);
+  t.match(await world.hints(), [{ state: 'leased', attempt: 2 }]);
+});
+
+test('a sudden burst of records not found deletes only so many rows, and the rest stays wanted', async (t) => {
+  const world = await createWorld(t, { deletions: { maxShare: 0, minimum: 3 } });
+  const ids = Array.from({ length: 8 }, (_, place) => `c${place}`);
+  await world.deliver(upsert(...ids.map((id) => customer(id, { version: 1 }))));
+  await world.ingest();
+  for (const id of ids) await want(world, id);
+  await world.reread();
+  t.equal((await world.rows()).length, 5);
+  t.equal((await world.hints()).length, 5);
+  t.match(await world.reread(), { claimed: 0 }, 'and is not asked again at once');
+});
+
 test('a wish that comes while its record is being read is kept beside the leased one', async (t) => {
   const world = await createWorld(t);
   world.source.records.set('c1', customer('c1', { name: 'before', version: 1 }));
