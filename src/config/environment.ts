@@ -9,6 +9,16 @@ const MIN_TOKEN_LENGTH = 16;
 /** Well above what a busy provider sends, below what one address can do to a small machine. */
 const DEFAULT_WEBHOOKS_PER_MINUTE = 600_000;
 
+const MAX_WEBHOOKS_PER_MINUTE = 1_000_000_000;
+const DEFAULT_HOST = '127.0.0.1';
+
+/** A whole number in decimal digits: `Number` would also read ' ', '0x10' and '1e3'. */
+const digits = (error: string, { min, max }: { min: number; max: number }) =>
+  z
+    .string()
+    .refine((text) => /^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max, error)
+    .transform(Number);
+
 const rolesSchema = z.string().transform((text, context): readonly Role[] => {
   const names = text.split(',').map((name) => name.trim());
   if (names.length === 1 && names[0] === 'all') return ROLES;
@@ -19,38 +29,30 @@ const rolesSchema = z.string().transform((text, context): readonly Role[] => {
   return known;
 });
 
-const environmentSchema = z
-  .object({
-    DATABASE_URL: z
-      .string()
-      .refine((text) => /^postgres(?:ql)?:\/\//.test(text), 'expected an address such as postgres://user@host/database')
-      .optional(),
-    SYNCLINE_DATA_DIR: z.string().min(1).default('.syncline'),
-    PORT: z.coerce.number('expected a port number').int().min(0).max(65_535).default(3000),
-    HOST: z.string().min(1).default('127.0.0.1'),
-    SYNCLINE_CONFIG: z.string().min(1).default('syncline.config.ts'),
-    SYNCLINE_ADMIN_TOKEN: z
-      .string()
-      .min(MIN_TOKEN_LENGTH, `expected at least ${MIN_TOKEN_LENGTH} characters`)
-      .regex(/^[\x21-\x7e]*$/, 'expected printable characters without blanks')
-      .optional(),
-    SYNCLINE_PUBLIC_URL: z
-      .url({ protocol: /^https?$/, error: 'expected a URL such as https://sync.example.com' })
-      .optional(),
-    LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    SYNCLINE_ROLE: rolesSchema.default(ROLES),
-    SYNCLINE_WEBHOOKS_PER_MINUTE: z.coerce
-      .number('expected a number')
-      .int()
-      .min(1)
-      .default(DEFAULT_WEBHOOKS_PER_MINUTE),
-  })
-  .superRefine((values, context) => {
-    if (isLoopback(values.HOST) || values.SYNCLINE_ADMIN_TOKEN !== undefined) return;
-    const message =
-      'needed because HOST is not a loopback address; set a long random token, for example from: openssl rand -hex 32';
-    context.addIssue({ code: 'custom', path: ['SYNCLINE_ADMIN_TOKEN'], message });
-  });
+const environmentSchema = z.object({
+  DATABASE_URL: z
+    .string()
+    .refine((text) => /^postgres(?:ql)?:\/\//.test(text), 'expected an address such as postgres://user@host/database')
+    .optional(),
+  SYNCLINE_DATA_DIR: z.string().min(1).default('.syncline'),
+  PORT: digits('expected a port number from 0 to 65535', { min: 0, max: 65_535 }).default(3000),
+  HOST: z.string().min(1).default(DEFAULT_HOST),
+  SYNCLINE_CONFIG: z.string().min(1).default('syncline.config.ts'),
+  SYNCLINE_ADMIN_TOKEN: z
+    .string()
+    .min(MIN_TOKEN_LENGTH, `expected at least ${MIN_TOKEN_LENGTH} characters`)
+    .regex(/^[\x21-\x7e]*$/, 'expected printable characters without blanks')
+    .optional(),
+  SYNCLINE_PUBLIC_URL: z
+    .url({ protocol: /^https?$/, error: 'expected a URL such as https://sync.example.com' })
+    .optional(),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  SYNCLINE_ROLE: rolesSchema.default(ROLES),
+  SYNCLINE_WEBHOOKS_PER_MINUTE: digits('expected a whole number above 0', {
+    min: 1,
+    max: MAX_WEBHOOKS_PER_MINUTE,
+  }).default(DEFAULT_WEBHOOKS_PER_MINUTE),
+});
 
 /** The server's settings, checked. */
 export type ServerSettings = {
@@ -77,12 +79,19 @@ export function readSettings(environment: Environment): SettingsResult {
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
   );
   const result = environmentSchema.safeParse(given);
-  if (!result.success) {
-    return {
-      ok: false,
-      problems: result.error.issues.map(({ path, message }) => ({ path: path.join('.'), problem: message })),
-    };
+  const problems: StartProblem[] = (result.error?.issues ?? []).map(({ path, message }) => ({
+    path: path.join('.'),
+    problem: message,
+  }));
+  // Beside the schema: its own rules over several variables are passed over as soon as one of them is wrong.
+  if (!isLoopback(given.HOST ?? DEFAULT_HOST) && given.SYNCLINE_ADMIN_TOKEN === undefined) {
+    problems.push({
+      path: 'SYNCLINE_ADMIN_TOKEN',
+      problem:
+        'needed because HOST is not a loopback address; set a long random token, for example from: openssl rand -hex 32',
+    });
   }
+  if (!result.success || problems.length > 0) return { ok: false, problems };
   const values = result.data;
   return {
     ok: true,

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export type LoadedConfig =
@@ -34,7 +34,7 @@ async function importFile(file: string): Promise<unknown> {
   const own = fileURLToPath(import.meta.url);
   const isSourceRun = own.endsWith('.ts');
   const packageFolder = resolve(dirname(own), '..', '..');
-  if (isSourceRun && file.startsWith(packageFolder)) return await import(pathToFileURL(file).href);
+  if (isSourceRun && file.startsWith(packageFolder + sep)) return await import(pathToFileURL(file).href);
   const { createJiti } = await import('jiti');
   const entry = resolve(dirname(own), '..', isSourceRun ? 'index.ts' : 'index.js');
   const jiti = createJiti(import.meta.url, { alias: { syncline: entry }, interopDefault: false });
