@@ -159,7 +159,7 @@ function prepareFloat(sqlType: string): Canonicalise {
 }
 
 function shortestSingle(single: number): number {
-  for (let digits = 6; digits < 9; digits += 1) {
+  for (let digits = 1; digits < 9; digits += 1) {
     const candidate = Number(single.toPrecision(digits));
     if (Math.fround(candidate) === single) return candidate;
   }
