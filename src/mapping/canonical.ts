@@ -171,9 +171,17 @@ function canonicalBoolean(value: unknown): boolean {
   return value;
 }
 
-function prepareTimestamp(sqlType: string): Canonicalise {
+/** Whether the column stores every `IsoInstant` as it is. */
+export const takesInstants = ({ kind, sqlType }: TargetColumn): boolean =>
+  kind === 'timestamp' && precisionOf(sqlType) >= 6;
+
+function precisionOf(sqlType: string): number {
   const [, digits] = /^timestamp\s*\((\d)\)/.exec(sqlType) ?? [];
-  const precision = digits === undefined ? 6 : Number(digits);
+  return digits === undefined ? 6 : Number(digits);
+}
+
+function prepareTimestamp(sqlType: string): Canonicalise {
+  const precision = precisionOf(sqlType);
   if (precision >= 6) return (value) => formatInstant(toMoment(value));
   const unit = 10n ** BigInt(6 - precision);
   return (value) => {

@@ -3,7 +3,7 @@ import type { Path } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { TargetColumn } from '../model/target.ts';
-import { type Canonicalise, prepareColumn } from './canonical.ts';
+import { type Canonicalise, prepareColumn, takesInstants } from './canonical.ts';
 import type { ColumnMapping, Default, Step } from './field.ts';
 import { ABSENT, leavesOut, readField } from './read-field.ts';
 import { Refusal } from './refusal.ts';
@@ -33,7 +33,7 @@ export function prepareReader(property: string, mapping: Content, column: Target
     const value = mapping.value === null ? null : finish(mapping.value);
     return { property, fieldPath: null, read: () => value, received: () => kindOf(value) };
   }
-  const complete = prepareSteps(mapping.steps, finish, column.isNotNull);
+  const complete = prepareSteps(mapping.steps, finish, column);
   if (mapping.kind === 'field') {
     const path = mustParsePath(mapping.path);
     return {
@@ -63,17 +63,23 @@ export function prepareReader(property: string, mapping: Content, column: Target
 }
 
 /** The steps from left to right, then the column's own form. Null passes by the transforms. */
-function prepareSteps(steps: readonly Step[], finish: Canonicalise, isNotNull: boolean): (value: unknown) => JsonValue {
+function prepareSteps(
+  steps: readonly Step[],
+  finish: Canonicalise,
+  column: TargetColumn,
+): (value: unknown) => JsonValue {
   const transforms = steps.flatMap((step) => (step.kind === 'transform' ? [step] : []));
   const fallback = steps.findLast((step): step is Default => step.kind === 'default')?.value;
   const standIn = fallback === undefined || fallback === null ? null : finish(fallback);
-  const mayBeNull = !isNotNull && !steps.some((step) => step.kind === 'required');
+  const isDone = transforms.at(-1)?.givesInstant === true && takesInstants(column);
+  const mayBeNull = !column.isNotNull && !steps.some((step) => step.kind === 'required');
   return (input) => {
     let value = input;
     for (const step of transforms) {
       if (value === null || value === undefined) break;
       value = step.decode(value);
     }
+    if (isDone && typeof value === 'string') return value;
     if (value !== null && value !== undefined) return finish(value);
     if (standIn === null && !mayBeNull)
       throw new Refusal('missing', 'a value: the column has no default and cannot be null');

@@ -11,6 +11,8 @@ export type Transform<In = unknown, Out = unknown> = {
   readonly signature: string;
   /** Present where the step also knows the way back. It decodes by the same function as `decode`. */
   readonly codec: z.ZodType<Out, In> | null;
+  /** What it gives is a time in canonical form, which a column of full precision takes as it is: reading it again costs most. */
+  readonly givesInstant?: boolean;
   decode(value: In): Out;
 };
 
@@ -19,6 +21,7 @@ export type TwoWay<In, Out> = Transform<In, Out> & { readonly codec: z.ZodType<O
 
 type TwoWayForm<In, Out> = {
   readonly signature: string;
+  readonly givesInstant?: boolean;
   readonly from: z.ZodType<In, In>;
   readonly to: z.ZodType<Out, Out>;
   /** Checks the kind of its input itself: the fast path calls it without the schema. */
@@ -28,12 +31,12 @@ type TwoWayForm<In, Out> = {
 
 /** A two-way transform as a zod codec, whose functions also serve directly: zod's own path costs more than the work. */
 export function twoWay<In, Out>(form: TwoWayForm<In, Out>): TwoWay<In, Out> {
-  const { signature, decode, encode } = form;
+  const { signature, decode, encode, givesInstant = false } = form;
   const codec = z.codec(form.from, form.to, {
     decode: (value, context) => orIssue(() => decode(value), value, context),
     encode: (value, context) => orIssue(() => encode(value), value, context),
   });
-  return { kind: 'transform', signature, codec, decode };
+  return { kind: 'transform', signature, codec, decode, givesInstant };
 }
 
 /** A transform that knows no way back. */

@@ -123,6 +123,22 @@ test('a whole record becomes canonical content with every property', async (t) =
   t.match(made, { externalId: 'cus_1', version: null, isDeleted: false, hash: mapper.hashOf(made.content) });
 });
 
+test('a time is rounded to the precision of its column, also after a transform', async (t) => {
+  const raw = { id: 'a', x: '2024-01-01T00:00:00.5000001Z' };
+  const types = ['timestamp with time zone', 'timestamp (6)', 'timestamp (3) with time zone', 'timestamp (0)'];
+  const stored = types.map((type) => mapped(one(field('x', isoDate), ['timestamp', type, false]).map(raw)).content.x);
+  t.strictSame(stored, [
+    '2024-01-01T00:00:00.5Z',
+    '2024-01-01T00:00:00.5Z',
+    '2024-01-01T00:00:00.5Z',
+    '2024-01-01T00:00:01Z',
+  ]);
+  t.equal(
+    mapped(one(field('x', isoDate), ['text', 'varchar(30)', false]).map(raw)).content.x,
+    '2024-01-01T00:00:00.5Z',
+  );
+});
+
 test('in a whole record what is missing or null becomes null, or the default', async (t) => {
   const { content } = mapped(mapper.map({ id: 1, amount_cents: 0, created: 0, address: null }));
   t.match(content, { id: '1', email: null, status: 'new', tags: null, street: null, firstSku: null, metadata: null });

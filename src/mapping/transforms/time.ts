@@ -22,6 +22,7 @@ const instantSchema = z.custom<IsoInstant>((value) => typeof value === 'string' 
 /** ISO 8601 with an offset, to UTC; microseconds are kept. Days without a time and times without an offset are refused. */
 export const isoDate: TwoWay<string, IsoInstant> = twoWay({
   signature: 'isoDate',
+  givesInstant: true,
   from: z.string(),
   to: instantSchema,
   decode: (value) => formatInstant(toMoment(value, 'refuse')),
@@ -31,6 +32,7 @@ export const isoDate: TwoWay<string, IsoInstant> = twoWay({
 /** As `isoDate`, for sources that leave the offset out and mean UTC. */
 export const isoUtc: TwoWay<string, IsoInstant> = twoWay({
   signature: 'isoUtc',
+  givesInstant: true,
   from: z.string(),
   to: instantSchema,
   decode: (value) => formatInstant(toMoment(value, 'utc')),
@@ -53,6 +55,7 @@ function epoch(signature: string, unit: 's' | 'ms', places: number): TwoWay<numb
   const expected = `${unit === 's' ? 'seconds' : 'milliseconds'} since 1970`;
   return twoWay<number | string, IsoInstant>({
     signature,
+    givesInstant: true,
     from: z.union([z.number(), z.string()]),
     to: instantSchema,
     decode(value) {
