@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { type Test, test } from 'tap';
 import { startSimulator } from '../../examples/shop/simulator/simulator.ts';
+import { ROLES, readSettings } from '../../src/config/environment.ts';
 import { packageRoot } from '../../src/lib/package-root.ts';
 import { startServer } from '../../src/server.ts';
 import { codeBlocks, codeName, readText, section, tableRows } from './documents.ts';
@@ -135,10 +136,18 @@ async function until(what: string, isTrue: () => Promise<boolean>): Promise<void
   throw new Error(`It did not come to pass: ${what}`);
 }
 
-test('every variable of the environment is told, and no other', async (t) => {
-  const told = tableRows(section(readme, 'Configuration')).map(([name]) => codeName(name));
-  const read = [...readText('src/config/environment.ts').matchAll(/^ {4}([A-Z][A-Z_]+): /gm)].map(([, name]) => name);
-  t.same(told.sort(), read.sort());
+test('every variable of the environment is told, with the default that it has', async (t) => {
+  const told = tableRows(section(readme, 'Configuration'));
+  const read = [...readText('src/config/environment.ts').matchAll(/^ +([A-Z][A-Z_]+): /gm)].map(([, name]) => name);
+  t.same(told.map(([name]) => codeName(name)).sort(), read.sort());
+  const settings = readSettings({});
+  if (!settings.ok) throw new Error('The settings do not stand without an environment');
+  const { dataDir, configPath, port, host, logLevel, maxWebhooksPerMinute, roles } = settings.settings;
+  t.same(roles, ROLES, 'all roles');
+  t.same(
+    told.map(([, , fallback]) => codeName(fallback)).filter((fallback) => fallback !== ''),
+    [dataDir, configPath, String(port), host, 'all', String(maxWebhooksPerMinute), logLevel],
+  );
 });
 
 test('every command of npm that a document shows is a script of the package', async (t) => {
