@@ -160,18 +160,20 @@ test('of equal deliveries in one batch one is stored and the others are told apa
     delivery(),
   ];
   const stored = await Promise.all(sent.map(store));
-  t.same(
-    stored.map((one) => one !== undefined),
-    [true, true, false, true, true, true],
-  );
+  const isNew = stored.map((one) => one !== undefined);
+  // Which of the twins comes first is the database's to say.
+  t.equal(isNew.filter((one) => !one).length, 1);
+  t.not(isNew[1], isNew[2]);
   t.equal(await store(delivery({ dedupeKey: 'd2' })), undefined, 'and a later one as well');
   const bodies = await queryRows<{ body: Buffer }>(
     world.db,
     sql`SELECT body FROM sync.inbox_deliveries WHERE dedupe_key IS NOT NULL ORDER BY dedupe_key, integration`,
   );
+  const winner = isNew[1] ? sent[1] : sent[2];
+  const expected = [Buffer.from('{}'), winner?.body, Buffer.from([0, 255, 39])];
   t.same(
-    bodies.map(({ body }) => [...body]),
-    [[...Buffer.from('{}')], [49], [0, 255, 39]],
+    bodies.map(({ body }) => body),
+    expected,
     'each body is its own',
   );
 });
