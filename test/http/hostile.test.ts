@@ -27,6 +27,16 @@ const skipUnless = (path: string) =>
 const deliver = async (app: TestApp, body: string | Buffer): Promise<number> =>
   (await app.post('/webhooks/shop', body, signShop(body))).status;
 
+const SENDERS = 10;
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const rest = [...items];
+  const next = async () => {
+    for (let item = rest.pop(); item !== undefined; item = rest.pop()) await work(item);
+  };
+  await Promise.all(Array.from({ length: SENDERS }, next));
+}
+
 type Letters = {
   deadLetters: { inboxId: number | null; externalId: string | null; errorCode: string; message: string }[];
 };
@@ -128,13 +138,13 @@ test('the JSON test suite, signed, raw and inside of an event, never yields a fa
   const names = readdirSync(jsonSuite).filter((name) => /^[ni]_/.test(name));
   t.ok(names.length > 150, `${names.length} files`);
   let invalid = 0;
-  for (const name of names) {
+  await inParallel(names, async (name) => {
     const bytes = readFileSync(join(jsonSuite, name));
     const wrapped = Buffer.concat([Buffer.from('{"type":"customer.created","data":'), bytes, Buffer.from('}')]);
     const statuses = [await deliver(app, bytes), await deliver(app, wrapped)];
     if (statuses.some((status) => status !== 202)) t.same(statuses, [202, 202], name);
     if (name.startsWith('n_') && bytes.length > 0) invalid += 1;
-  }
+  });
   await settled(app);
   const states = await app.sql<{ state: string; count: number }>(
     `SELECT state, count(*)::int AS count FROM sync.inbox_deliveries GROUP BY 1 ORDER BY 1`,
@@ -154,10 +164,10 @@ test('naughty strings as ids and texts end as rows, byte for byte, or set aside'
 }, async (t) => {
   const app = await startTestApp(t);
   const strings = new Set((JSON.parse(readFileSync(naughtyFile, 'utf8')) as string[]).filter((text) => text !== ''));
-  for (const text of strings) {
+  await inParallel([...strings], async (text) => {
     const status = await deliver(app, event('customer.created', customer(text, { email: text })));
     if (status !== 202) t.equal(status, 202, text);
-  }
+  });
   await settled(app);
   const rows = await app.sql<{ external_id: string; email: string }>('SELECT external_id, email FROM e2e_customers');
   const letters = await openLetters(app);
@@ -166,10 +176,10 @@ test('naughty strings as ids and texts end as rows, byte for byte, or set aside'
     rows.filter(({ external_id, email }) => external_id !== email || !strings.has(email)),
     [],
   );
-  for (const { external_id } of rows.slice(0, 100)) {
+  await inParallel(rows.slice(0, 60), async ({ external_id }) => {
     const { status } = await getAsIs(app, `/records/shop/customers/${encodeURIComponent(external_id)}`);
     if (status !== 200) t.equal(status, 200, external_id);
-  }
+  });
   await expectGoesOn(t, app, 'after-naughty-strings');
 });
 
