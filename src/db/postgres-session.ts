@@ -58,7 +58,8 @@ export function openPostgresSession(options: SessionOptions): PostgresSession {
     let timer: NodeJS.Timeout | undefined;
     if (options.silenceMs !== null) timer = setTimeout(lose, options.silenceMs);
     try {
-      const statement = client.unsafe(sql, params.map(parameter));
+      // Otherwise every statement with parameters costs two round trips: one to learn their types, one to run.
+      const statement = client.unsafe(sql, params.map(parameter), { prepare: true });
       const rows = rowMode === 'array' ? await statement.values() : await statement;
       return { rows, affectedRows: rows.count ?? 0, command: rows.command };
     } catch (error) {

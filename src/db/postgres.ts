@@ -26,6 +26,8 @@ const SESSION_SETTINGS = {
   lock_timeout: String(LOCK_TIMEOUT_MS),
   statement_timeout: String(STATEMENT_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(IDLE_TRANSACTION_MS),
+  // Prepared for the round trip that it saves. A plan made once would be that of tables that have grown since.
+  plan_cache_mode: 'force_custom_plan',
 } as const;
 
 /** Opens two pools (general, ingest) on a PostgreSQL server of version 14 or later. */
