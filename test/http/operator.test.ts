@@ -197,9 +197,12 @@ test('reconciling on request', async (t) => {
         entities: [{ reasons: [/waits for approval/] }],
       });
       const approved = await app.post(`/sync/runs/${braked?.id}/approve`, '', {});
-      t.equal(approved.status, 200);
-      t.match(await approved.json(), { state: 'succeeded', approvedBy: 'operator' });
-      await settled(app);
+      t.equal(approved.status, 202);
+      t.match(await approved.json(), { approvedBy: 'operator' });
+      await until(
+        'the approved run ends',
+        async () => (await json<RunDocument>(app.get(`/sync/runs/${braked?.id}`))).state === 'succeeded',
+      );
       t.equal(await count(), 3);
       await expectProblem(t, await app.post(`/sync/runs/${braked?.id}/approve`, '', {}), 409);
     },
