@@ -28,6 +28,8 @@ const SESSION_SETTINGS = {
   idle_in_transaction_session_timeout: String(IDLE_TRANSACTION_MS),
   // Prepared for the round trip that it saves. A plan made once would be that of tables that have grown since.
   plan_cache_mode: 'force_custom_plan',
+  // Compiling a plan takes 100 ms and more, and the planner's wrong guesses about young tables are what calls for it.
+  jit: 'off',
 } as const;
 
 /** Opens two pools (general, ingest) on a PostgreSQL server of version 14 or later. */

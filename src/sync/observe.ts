@@ -65,17 +65,24 @@ export function observeAbsence(
   );
 }
 
+/** Written out field by field, where spreading would be shorter: it runs for every record of every page. */
 function toSighted(mapped: Extract<Mapped, { kind: 'mapped' }>, record: unknown, sight: Sight): Sighted {
   const { externalId, version } = mapped;
   if (mapped.isDeleted) return observeAbsence(externalId, sight, { isPositiveDelete: true, version });
-  const { content, hash } = mapped;
   const seen: Observation = {
-    ...common(externalId, sight),
-    content,
-    hash: sight.isPartial ? null : hash,
+    externalId,
+    content: mapped.content,
+    hash: sight.isPartial ? null : mapped.hash,
     partial: sight.isPartial,
+    previousVersion: sight.previousVersion,
     version,
+    etag: sight.etag,
+    lo: sight.lo,
+    hi: sight.hi,
+    channel: sight.channel,
     isPositiveDelete: false,
+    isFullRun: sight.isFullRun,
+    origin: sight.origin,
   };
   return wrap(seen, record, sight);
 }
