@@ -42,7 +42,7 @@ const LEADER_LEASE_MS = 20_000;
 const CLEAN_UP_POLL_MS = 60_000;
 const READINESS_TIMEOUT_MS = 2_000;
 /** Longest wait for workers to finish what they hold; past it their claims end by themselves. */
-const STOP_TIMEOUT_MS = 8_000;
+const STOP_TIMEOUT_MS = 6_000;
 
 export type AppOptions = {
   readonly settings: ServerSettings;

@@ -54,7 +54,7 @@ const version = { kind: 'timestamp', field: 'updated_at' } as const;
 const deletes = { events: 'versioned', idsReturn: false } as const;
 
 /** Changes become visible up to some seconds after their stamp: the overlap reads those again. */
-const changedSince = { param: 'updated_since', overlap: '5m', isAscending: true } as const;
+const changedSince = { param: 'updated_since', overlap: '5m' } as const;
 
 /** Every minute and every ten, so that the demo's gaps can be seen to close; a real shop needs neither so often. */
 const reconcile = { incremental: '* * * * *', full: '*/10 * * * *', deletions: { maxShare: 0.1 } };

@@ -6,7 +6,7 @@ import { type Queries, type QueryResult, runTransaction, type SqlClient } from '
 /** More statements than this waiting means that the database has stopped answering in useful time. */
 const MAX_PENDING = 20_000;
 const START_TIMEOUT_MS = 60_000;
-const CLOSE_TIMEOUT_MS = 15_000;
+const CLOSE_TIMEOUT_MS = 3_000;
 /** bytea and bytea[]. */
 const BYTE_TYPES: readonly number[] = [17, 1001];
 

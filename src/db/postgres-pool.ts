@@ -8,7 +8,7 @@ const MAX_WAITING = 10_000;
 const MAX_WAIT_MS = 30_000;
 /** Connections are renewed after this long, so that memory the server holds for a session is given back. */
 const MAX_SESSION_AGE_MS = 30 * 60_000;
-const CLOSE_TIMEOUT_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 3_000;
 
 type Waiter = { give(session: PostgresSession): void; fail(error: Error): void };
 

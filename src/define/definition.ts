@@ -22,8 +22,6 @@ export type ChangedSinceDefinition = {
   readonly overlap?: Duration;
   /** Sent in addition to the list's own query. */
   readonly query?: Readonly<Record<string, string | number | boolean>>;
-  /** The list comes in the order of the version, oldest first. */
-  readonly isAscending?: boolean;
 };
 
 export type ReadDefinition = {

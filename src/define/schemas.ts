@@ -44,7 +44,6 @@ const changedSinceSchema = z.strictObject({
   format: z.enum(['iso', 'epoch_s', 'epoch_ms', 'raw']).optional(),
   overlap: durationSchema.optional(),
   query: z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])).optional(),
-  isAscending: z.boolean().optional(),
 });
 
 const deletesSchema = z.strictObject({

@@ -5,13 +5,13 @@ import { toDate } from '../model/instant.ts';
 import type { Run } from '../model/run.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { closeDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
-import { listRuns, readRun, requestCancel } from '../store/runs.ts';
+import { approveRun, listRuns, readRun, requestCancel } from '../store/runs.ts';
 import type { SyncDeps } from '../sync/deps.ts';
 import { explainRecord } from '../sync/explain.ts';
 import type { Integration } from '../sync/integration.ts';
 import { readStatus } from '../sync/read-status.ts';
 import { redrive } from '../sync/redrive.ts';
-import { approveSweep, type RunAnswer, requestRun } from '../sync/request-run.ts';
+import { type RunAnswer, requestRun } from '../sync/request-run.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { createAccessGuard } from './access.ts';
 import { idSchema, isText, limitSchema, nameSchema, parseInput } from './input.ts';
@@ -73,7 +73,7 @@ const reconcileSchema = z.strictObject({
 const waitSchema = z.object({ wait: z.stringbool().default(false) });
 
 function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
-  const { db, deps, wakeRuns, stopping } = options;
+  const { db, wakeRuns, stopping } = options;
   app.post('/sync/reconcile', async (request, reply) => {
     const { wait } = parseInput(waitSchema, request.query);
     const wish = parseInput(reconcileSchema, request.body);
@@ -96,7 +96,10 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
     if (queued.length === 0) throw refusal(answers);
     const underWay = answers.flatMap((answer) => (answer.kind === 'under_way' ? [answer.run.id] : []));
     if (!wait) return reply.status(202).send({ runs: queued.map(showRun), underWay });
-    const ended = await Promise.all(queued.map(({ id }) => waitForEnd(db, id, stopping)));
+    const hungUp = new AbortController();
+    reply.raw.once('close', () => hungUp.abort());
+    const over = AbortSignal.any([stopping, hungUp.signal]);
+    const ended = await Promise.all(queued.map(({ id }) => waitForEnd(db, id, over)));
     return { runs: ended.map(showRun), underWay };
   });
 
@@ -119,15 +122,20 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
   app.post<{ Params: { id: string } }>('/sync/runs/:id/cancel', async (request, reply) => {
     const run = await findRun(db, request.params.id);
     const state = await requestCancel(db, run.id);
-    if (state !== 'queued' && state !== 'running') throw conflict('run-ended', `The run is ${state} already`);
+    if (state !== 'queued' && state !== 'running' && state !== 'braked')
+      throw conflict('run-ended', `The run is ${state} already`);
     return reply.status(202).send(showRun(await findRun(db, run.id)));
   });
-  app.post<{ Params: { id: string } }>('/sync/runs/:id/approve', async (request) => {
+  app.post<{ Params: { id: string } }>('/sync/runs/:id/approve', async (request, reply) => {
     const run = await findRun(db, request.params.id);
-    const stream = findStream(options, run.integration, run.entity);
-    if (!(await approveSweep(deps, stream, run, 'operator')))
-      throw conflict('run-not-braked', `The run is ${run.state}, not braked`);
-    return showRun(await findRun(db, run.id));
+    findStream(options, run.integration, run.entity);
+    if (!(await approveRun(db, run.id, 'operator'))) {
+      const why =
+        run.state === 'braked' ? 'another run of its stream is under way' : `the run is ${run.state}, not braked`;
+      throw conflict('run-not-braked', why);
+    }
+    wakeRuns();
+    return reply.status(202).send(showRun(await findRun(db, run.id)));
   });
 }
 
@@ -212,11 +220,11 @@ const conflict = (code: string, detail: string, more: { readonly [member: string
 const invalid = (detail: string): ProblemError =>
   new ProblemError({ status: 422, code: 'invalid-input', title: 'The request does not fit', detail });
 
-async function waitForEnd(db: Db, id: string, stopping: AbortSignal): Promise<Run> {
+async function waitForEnd(db: Db, id: string, over: AbortSignal): Promise<Run> {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
     const run = await findRun(db, id);
     const isOpen = run.state === 'queued' || run.state === 'running';
-    if (!isOpen || waitedMs >= MAX_WAIT_MS || stopping.aborted) return run;
+    if (!isOpen || waitedMs >= MAX_WAIT_MS || over.aborted) return run;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

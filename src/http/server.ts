@@ -56,6 +56,12 @@ export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_M
       detail: `See the log for ${request.id}.`,
     });
   });
+  // Clients name a content type even where they send nothing, as to cancel a run.
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else parseJson(request, String(body), done);
+  });
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }),
   );

@@ -3,7 +3,8 @@ import type { StreamKey } from './observation.ts';
 
 /**
  * States of a run. `queued` and `running` are open: a worker holds it by lease, and one whose lease ran out is taken up at
- * its checkpoint. `braked`: everything was read, but its sweep would delete too much and waits for an operator's approval.
+ * its checkpoint. `braked`: everything was read, but its sweep would delete too much and waits for an operator:
+ * approved it is queued again for its sweep alone; a later full run that succeeds supersedes it.
  */
 export const RUN_TRANSITIONS = {
   queued: { claim: 'running', cancel: 'cancelled' },
@@ -15,7 +16,7 @@ export const RUN_TRANSITIONS = {
     brake: 'braked',
     cancel: 'cancelled',
   },
-  braked: { approve: 'succeeded' },
+  braked: { approve: 'queued', dismiss: 'cancelled', supersede: 'cancelled' },
   succeeded: {},
   partial: {},
   failed: {},

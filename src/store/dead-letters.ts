@@ -54,6 +54,16 @@ function conflictTarget({ externalId, inboxId }: NewDeadLetter): SQL {
              WHERE state = 'open' AND inbox_id IS NULL AND external_id IS NULL`;
 }
 
+/** True when any record of the stream has an open dead letter: only then is there something to supersede. */
+export async function hasOpenDeadLetters(db: Db, key: StreamKey): Promise<boolean> {
+  const rows = await queryRows(
+    db,
+    sql`SELECT 1 AS one FROM sync.dead_letters
+        WHERE state = 'open' AND external_id IS NOT NULL AND integration = ${key.integration} AND entity = ${key.entity} LIMIT 1`,
+  );
+  return rows.length > 0;
+}
+
 /** Closes open dead letters of records that have since been applied from a sighting at least as late. */
 export async function supersede(
   tx: Db,
@@ -196,6 +206,18 @@ export async function closeDeadLetter(tx: Db, id: number, state: 'replayed' | 'd
         WHERE id = ${id} AND state = 'open' RETURNING 1 AS one`,
   );
   return rows.length > 0;
+}
+
+/** Removes closed dead letters older than `keepForMs`, at most `limit`. Open ones are kept until somebody closes them. */
+export async function expireDeadLetters(db: Db, options: { keepForMs: number; limit: number }): Promise<number> {
+  const rows = await queryRows(
+    db,
+    sql`DELETE FROM sync.dead_letters WHERE id IN (
+          SELECT id FROM sync.dead_letters
+          WHERE state <> 'open' AND last_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
+          LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
+  );
+  return rows.length;
 }
 
 /** Open dead letters per stream; entity is null for deliveries that could not be read at all. */

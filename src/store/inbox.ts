@@ -162,7 +162,9 @@ export async function expireDeliveries(
     db,
     sql`DELETE FROM sync.inbox_deliveries WHERE id IN (
           SELECT id FROM sync.inbox_deliveries
-          WHERE state IN ('applied', 'skipped') AND received_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
+          WHERE received_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
+            AND (state IN ('applied', 'skipped') OR (state = 'dead' AND NOT EXISTS (
+                   SELECT 1 FROM sync.dead_letters l WHERE l.inbox_id = inbox_deliveries.id AND l.state = 'open')))
           ORDER BY received_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
   );
   return emptied.length + removed.length;

@@ -164,7 +164,8 @@ export async function saveCheckpoint(tx: Db, runId: string, at: Checkpoint): Pro
 export async function restartListing(tx: Db, runId: string): Promise<void> {
   await queryRows(
     tx,
-    sql`UPDATE sync.sync_runs SET page_cursor = NULL, is_listed = false, is_ids_complete = true, pages = 0
+    sql`UPDATE sync.sync_runs SET page_cursor = NULL, is_listed = false, is_ids_complete = true, pages = 0,
+               ${sql.raw(COUNT_NAMES.map((name) => `${name} = 0`).join(', '))}
         WHERE id = ${runId}::uuid`,
   );
 }
@@ -207,30 +208,45 @@ export async function addRunDeletions(tx: Db, runId: string, deleted: number): P
   await queryRows(tx, sql`UPDATE sync.sync_runs SET deleted = deleted + ${deleted} WHERE id = ${runId}::uuid`);
 }
 
-/** Asks a run to stop: a waiting one ends at once, a running one at its next page. @returns the state it was found in. */
+/**
+ * Asks a run to stop: a running one does at its next page; one that waits, for a worker or for approval, ends at once.
+ * @returns the state it was found in; null when there is no such run.
+ */
 export async function requestCancel(db: Db, runId: string): Promise<RunState | null> {
-  const [ended] = await queryRows<{ state: RunState }>(
-    db,
-    sql`UPDATE sync.sync_runs SET state = 'cancelled', finished_at = clock_timestamp(), is_cancel_requested = true
-        WHERE id = ${runId}::uuid AND state = 'queued' RETURNING state`,
-  );
-  if (ended !== undefined) return 'queued';
   const [row] = await queryRows<{ state: RunState }>(
     db,
-    sql`UPDATE sync.sync_runs SET is_cancel_requested = is_cancel_requested OR state = 'running'
-        WHERE id = ${runId}::uuid RETURNING state`,
+    sql`WITH found AS (SELECT id, state FROM sync.sync_runs WHERE id = ${runId}::uuid FOR UPDATE)
+        UPDATE sync.sync_runs AS r SET is_cancel_requested = r.is_cancel_requested OR f.state IN ('queued','running','braked'),
+               state = CASE WHEN f.state IN ('queued','braked') THEN 'cancelled' ELSE f.state END,
+               finished_at = CASE WHEN f.state IN ('queued','braked') THEN clock_timestamp() ELSE r.finished_at END
+        FROM found f WHERE r.id = f.id RETURNING f.state`,
   );
   return row?.state ?? null;
 }
 
-/** Marks a braked run as approved. @returns false when it is not braked. */
-export async function approveRun(tx: Db, runId: string, approvedBy: string): Promise<boolean> {
+/**
+ * Queues a braked run again, approved, for its sweep alone. A worker takes it up under a lease like any other run, so a
+ * crash does not end it half-way. @returns false when it is not braked, or another run of its stream is open.
+ */
+export async function approveRun(db: Db, runId: string, approvedBy: string): Promise<boolean> {
   const rows = await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET state = 'succeeded', approved_by = ${approvedBy}
-        WHERE id = ${runId}::uuid AND state = 'braked' RETURNING 1 AS one`,
+    db,
+    sql`UPDATE sync.sync_runs AS r SET state = 'queued', approved_by = ${approvedBy}, finished_at = NULL
+        WHERE id = ${runId}::uuid AND state = 'braked' AND NOT EXISTS (
+          SELECT 1 FROM sync.sync_runs o WHERE o.integration = r.integration AND o.entity = r.entity
+            AND o.state IN ('queued','running') AND NOT o.is_dry_run)
+        RETURNING 1 AS one`,
   );
   return rows.length > 0;
+}
+
+/** Ends the stream's braked runs: a later full run has looked at everything again. */
+export async function supersedeBraked(tx: Db, key: StreamKey): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.sync_runs SET state = 'cancelled', finished_at = clock_timestamp()
+        WHERE integration = ${key.integration} AND entity = ${key.entity} AND state = 'braked'`,
+  );
 }
 
 /** One run, or null. */
@@ -259,7 +275,7 @@ export async function listRuns(db: Db, filter: RunFilter): Promise<Run[]> {
   return rows.map(toRun);
 }
 
-/** Removes ended runs older than `keepForMs`, at most `limit`. */
+/** Removes ended runs older than `keepForMs`, at most `limit`, and the candidates of runs that have ended. */
 export async function pruneRuns(db: Db, options: { keepForMs: number; limit: number }): Promise<number> {
   const rows = await queryRows(
     db,
@@ -268,7 +284,14 @@ export async function pruneRuns(db: Db, options: { keepForMs: number; limit: num
             AND finished_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
           LIMIT ${options.limit}) RETURNING 1 AS one`,
   );
-  return rows.length;
+  const candidates = await queryRows(
+    db,
+    sql`DELETE FROM sync.sweep_candidates WHERE (run_id, external_id) IN (
+          SELECT c.run_id, c.external_id FROM sync.sweep_candidates c
+          WHERE NOT EXISTS (SELECT 1 FROM sync.sync_runs r WHERE r.id = c.run_id AND r.state IN ('queued','running','braked'))
+          LIMIT ${options.limit}) RETURNING 1 AS one`,
+  );
+  return rows.length + candidates.length;
 }
 
 function toRun(row: RunRow): Run {

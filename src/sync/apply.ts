@@ -2,10 +2,10 @@ import type { Db } from '../db/connect.ts';
 import { failureKind, sqlState } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
-import type { Instant } from '../model/instant.ts';
+import { BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
-import { supersede } from '../store/dead-letters.ts';
+import { hasOpenDeadLetters, supersede } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
@@ -44,7 +44,7 @@ export async function applyBatch(
   }
 }
 
-/** Some record of the batch failed, and the database does not say which: each gets a savepoint of its own. */
+/** Some sighting of the batch failed, and the database does not say which: each gets a savepoint of its own. */
 async function applyOneByOne(
   tx: Db,
   stream: Stream,
@@ -52,19 +52,18 @@ async function applyOneByOne(
   options: ApplyOptions,
   batchError: unknown,
 ): Promise<Outcome[]> {
-  const groups = [...groupById(sightings).values()];
-  const outcomes = new Map<Sighted, Outcome>();
-  for (const group of groups) {
+  const outcomes: Outcome[] = [];
+  for (const sighted of sightings) {
     try {
-      if (groups.length === 1) throw batchError;
-      const done = await tx.transaction((savepoint) => applyAll(savepoint, stream, group, options));
-      for (const [place, sighted] of group.entries()) outcomes.set(sighted, done[place] ?? { kind: 'noop' });
+      if (sightings.length === 1) throw batchError;
+      const [done] = await tx.transaction((savepoint) => applyAll(savepoint, stream, [sighted], options));
+      outcomes.push(done ?? { kind: 'noop' });
     } catch (error) {
       if (!isRecordFault(error)) throw error;
-      for (const sighted of group) outcomes.set(sighted, await outcomeOfFault(tx, stream, sighted, error));
+      outcomes.push(await outcomeOfFault(tx, stream, sighted, error));
     }
   }
-  return sightings.map((sighted) => outcomes.get(sighted) ?? { kind: 'noop' });
+  return outcomes;
 }
 
 async function outcomeOfFault(tx: Db, stream: Stream, sighted: Sighted, error: unknown): Promise<Outcome> {
@@ -159,9 +158,12 @@ async function writeEffects(tx: Db, stream: Stream, folded: Map<string, Folded>,
     stream.key,
     all.flatMap(({ hints }) => hints),
   );
-  const settled = applied.map(({ externalId, hi }) => ({ externalId, hi }));
-  await supersede(tx, stream.key, settled);
+  if (await hasOpenDeadLetters(tx, stream.key)) await supersede(tx, stream.key, all.flatMap(settledOf));
 }
+
+/** What the record is now known to be, and since when: any older dead letter of it has had its answer. */
+const settledOf = ({ externalId, settledAt }: Folded): { externalId: string; hi: Instant }[] =>
+  settledAt === BEFORE_ALL ? [] : [{ externalId, hi: settledAt }];
 
 /** Ids of records that are unchanged at the source but whose row is not what we wrote. */
 async function findDamaged(tx: Db, stream: Stream, folded: Map<string, Folded>): Promise<Set<string>> {

@@ -10,10 +10,14 @@ import type { Unmapped } from './quarantine.ts';
 import { MAX_ATTEMPTS } from './retry.ts';
 import type { Stream } from './stream.ts';
 
-/** One event of a delivery: something seen, something to read, or something that does not map. */
+/**
+ * One event of a delivery: something seen, something to read, something that does not map, or a record that is none of the
+ * entity's: to be read only if we hold it, since it may have left.
+ */
 export type EventPart = { readonly stream: Stream } & (
   | { readonly kind: 'sighted'; readonly sighted: Sighted }
   | { readonly kind: 'hint'; readonly hint: NewHint }
+  | { readonly kind: 'not_ours'; readonly hint: NewHint }
   | { readonly kind: 'unmapped'; readonly unmapped: Unmapped }
 );
 
@@ -81,9 +85,11 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
     isLastAttempt: delivery.attempt + 1 >= MAX_ATTEMPTS,
   };
   const versionBeside = stream.mapper.parseVersion(event.version);
-  if (event.payload === 'id' || event.isDelete) return [aboutId(stream, event, sight, versionBeside)];
+  if (event.payload === 'id') return [aboutId(stream, event, sight, versionBeside)];
   const observed = observe(stream, event.record, sight);
-  if (observed.kind === 'ignored') return [];
+  if (observed.kind === 'ignored') return notOurs(stream, observed.externalId, sight);
+  // A deletion often carries no more than the id, so nothing else of its record has to be fit.
+  if (event.isDelete) return [aboutId(stream, event, sight, versionBeside)];
   if (observed.kind === 'invalid')
     return [{ stream, kind: 'unmapped', unmapped: unmapped(observed.problem, event, sight) }];
   if (observed.kind === 'incomplete') {
@@ -93,6 +99,9 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
   if (sighted.seen.content === null) return [asDeletion(stream, sighted.seen.externalId, sighted.seen.version, sight)];
   return [{ stream, kind: 'sighted', sighted }];
 }
+
+const notOurs = (stream: Stream, externalId: string | null, sight: Sight): EventPart[] =>
+  externalId === null ? [] : [{ stream, kind: 'not_ours', hint: readAgain(externalId, null, sight) }];
 
 /** Events that name a record without showing it: deletions, and "something about this record changed". */
 function aboutId(stream: Stream, event: RoutedEvent, sight: Sight, versionBeside: bigint | null): EventPart {

@@ -25,8 +25,8 @@ export type Folded = {
   /** Content of the last sighting, for comparing with the row. */
   readonly content: Content | null;
   readonly last: Outcome['kind'];
-  /** Latest moment that an effective sighting speaks of. */
-  readonly hi: Instant;
+  /** Latest moment of a sighting that was applied, or that showed what we hold; before all moments when there is none. */
+  readonly settledAt: Instant;
   readonly outcomes: ReadonlyMap<Sighted, Outcome>;
   readonly history: readonly HistoryEntry[];
   readonly hints: readonly NewHint[];
@@ -50,7 +50,7 @@ export function foldRecord(
   let state = stored ?? blankState(externalId);
   let effect: Effect | null = null;
   let isChanged = false;
-  let hi = BEFORE_ALL;
+  let settledAt = BEFORE_ALL;
 
   for (const sighted of group) {
     const decision = decide(state, sighted.seen, context);
@@ -68,7 +68,7 @@ export function foldRecord(
       if (isRenamed) leftKeys.push(before.targetKey ?? externalId);
       isChanged = true;
     }
-    if (decision.kind === 'upsert' || decision.kind === 'delete') hi = Math.max(hi, sighted.seen.hi);
+    if (decision.kind !== 'stale' && decision.kind !== 'verify') settledAt = Math.max(settledAt, sighted.seen.hi);
     outcomes.set(sighted, outcome);
     history.push(...entryFor(decision, outcome, sighted, state));
     hints.push(...hintFor(decision, sighted));
@@ -81,7 +81,7 @@ export function foldRecord(
     leftKeys,
     content: lastSighted?.seen.content ?? null,
     last: (lastSighted && outcomes.get(lastSighted)?.kind) ?? 'noop',
-    hi,
+    settledAt,
     outcomes,
     history,
     hints,

@@ -7,6 +7,7 @@ import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
+import { readStates } from '../store/record-states.ts';
 import { pauseStream } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
@@ -104,6 +105,7 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
     const sighted = events.flatMap((event) => (event.kind === 'sighted' ? [event.sighted] : []));
     const unmapped = events.flatMap((event): Unmapped[] => (event.kind === 'unmapped' ? [event.unmapped] : []));
     const wanted = events.flatMap((event): NewHint[] => (event.kind === 'hint' ? [{ ...event.hint, runAt: now }] : []));
+    wanted.push(...(await leavers(tx, stream, events)).map((hint) => ({ ...hint, runAt: now })));
     const done = await applyOrHold(tx, deps, stream, sighted);
     for (const [place, one] of sighted.entries()) outcomes.set(one, done[place] ?? { kind: 'noop' });
     for (const one of unmapped) await setUnmappedAside(tx, stream, one);
@@ -112,6 +114,18 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
     hints += wanted.length + done.filter(({ kind }) => kind === 'verify').length;
   }
   return { outcomes, effective, hints };
+}
+
+/** Records that we hold and that an event shows to be none of the entity's any more: reading them settles it. */
+async function leavers(tx: Db, stream: Stream, events: readonly EventPart[]): Promise<NewHint[]> {
+  const hints = events.flatMap((event): NewHint[] => (event.kind === 'not_ours' ? [event.hint] : []));
+  if (hints.length === 0 || stream.get === null) return [];
+  const states = await readStates(
+    tx,
+    stream.key,
+    hints.map(({ externalId }) => externalId),
+  );
+  return hints.filter(({ externalId }) => states.get(externalId)?.status === 'live');
 }
 
 /** A missing table is no record's fault: the stream is paused in so many words, and its deliveries wait. */
@@ -155,6 +169,7 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
     return { id, to: 'received', waitMs: step.kind === 'retry' ? step.waitMs : SCHEMA_WAIT_MS, outcome: 'defer' };
   }
   if (parts.events.length === 0) return { id, to: 'skipped', eventType, outcome: parts.skippedBecause };
+  if (kinds.size === 1 && kinds.has('not_ours')) return { id, to: 'skipped', eventType, outcome: 'not_ours' };
   return { id, to: 'applied', eventType, outcome: [...kinds].sort().join(',') };
 }
 

@@ -110,7 +110,8 @@ function findReasons({ row, progress, inboxWaitMs, readWaitMs, deadLetters, brak
   if (progress?.pausedReason != null) reasons.push(`paused: ${progress.pausedReason}`);
   if (row?.lastStatus === 'failed') reasons.push(`last run failed: ${row.lastError ?? 'no reason was recorded'}`);
   if (brakedRun !== null) reasons.push(`the sweep of run ${brakedRun} waits for approval`);
-  if (row?.lastStatus === 'partial' && brakedRun === null) reasons.push('the last run left records out');
+  if (row?.lastStatus === 'partial' && brakedRun === null)
+    reasons.push(`last run was partial: ${row.lastError ?? 'it set records aside'}`);
   if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
   if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
   if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');

@@ -9,7 +9,16 @@ import { SourceError } from '../source/error.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { countLive } from '../store/record-states.ts';
 import { clearAbsence, dropPages, savePage } from '../store/run-pages.ts';
-import { endRun, readRun, releaseRun, renewRun, restartListing, saveCheckpoint, saveRunStart } from '../store/runs.ts';
+import {
+  endRun,
+  readRun,
+  releaseRun,
+  renewRun,
+  restartListing,
+  saveCheckpoint,
+  saveRunStart,
+  supersedeBraked,
+} from '../store/runs.ts';
 import { saveRunSummary } from '../store/status.ts';
 import { readStream, requireFullRun, saveCursor, saveFullRun } from '../store/streams.ts';
 import type { SyncDeps } from './deps.ts';
@@ -67,9 +76,8 @@ async function workRun(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
   }
   let current = run;
   for (let start = 1; ; start++) {
-    const done = await listAndSweep(deps, stream, current, signal);
+    const done = await listAndSweep(deps, stream, current, { signal, isLastStart: start >= MAX_LISTING_STARTS });
     if (done !== 'start_again') return done;
-    if (start >= MAX_LISTING_STARTS) throw new Error('The listing had to start again too often');
     await inRun(deps, current, async (tx) => {
       await dropPages(tx, current.id);
       await restartListing(tx, current.id);
@@ -83,13 +91,14 @@ async function listAndSweep(
   deps: SyncDeps,
   stream: Stream,
   run: LeasedRun,
-  signal: AbortSignal,
+  { signal, isLastStart }: { signal: AbortSignal; isLastStart: boolean },
 ): Promise<RunReport | 'start_again'> {
   try {
     const isCancelled = await listAll(deps, stream, run, signal);
     if (isCancelled) return await finish(deps, stream, run, { state: 'cancelled', candidates: null });
   } catch (error) {
-    if (error instanceof SourceError && error.code === 'cursor_expired') return 'start_again';
+    const isForgotten = error instanceof SourceError && error.code === 'cursor_expired';
+    if (isForgotten && !isLastStart) return 'start_again';
     throw error;
   }
   if (run.mode === 'incremental') {
@@ -97,7 +106,8 @@ async function listAndSweep(
     return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
   }
   const swept = await sweep(deps, stream, run, signal);
-  return swept.kind === 'pages_lost' ? 'start_again' : await finish(deps, stream, run, swept);
+  if (swept.kind !== 'pages_lost') return await finish(deps, stream, run, swept);
+  return isLastStart ? await finish(deps, stream, run, { state: 'partial', candidates: null }) : 'start_again';
 }
 
 /** Reads and applies the pages that are left. @returns true when an operator cancelled the run. */
@@ -238,6 +248,13 @@ async function inRun<T>(
 
 type End = { readonly state: 'succeeded' | 'partial' | 'cancelled' | 'braked'; readonly candidates: number | null };
 
+const END_WORDS: { readonly [state in End['state']]: string | null } = {
+  succeeded: null,
+  partial: 'what is no longer listed could not be told, so nothing was swept',
+  cancelled: 'the run was cancelled',
+  braked: 'the sweep would delete too many records and waits for approval',
+};
+
 async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End): Promise<RunReport> {
   const done = await readRun(deps.db, run.id);
   const counts = done?.counts ?? run.counts;
@@ -257,6 +274,7 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
       cursor = settled.cursor;
       await saveCursor(tx, stream.key, settled.cursor, settled.marks);
       if (run.mode === 'full' && end.state !== 'braked') await saveFullRun(tx, stream.key, run.startedAt);
+      if (run.mode === 'full' && end.state === 'succeeded') await supersedeBraked(tx, stream.key);
     }
     if (run.mode === 'full') await dropPages(tx, run.id);
     const held = await endRun(tx, run, { state, candidates: end.candidates, errorCode: null, error: null });
@@ -267,11 +285,11 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
       status: state === 'succeeded' ? 'success' : 'partial',
       mode: run.mode,
       startedAt: run.startedAt,
-      freshAsOf: isComplete && state !== 'braked' ? addMs(run.startedAt, -stream.caps.readLagMs) : null,
+      freshAsOf: isComplete && end.state === 'succeeded' ? addMs(run.startedAt, -stream.caps.readLagMs) : null,
       recordsSynced: counts.seen - counts.failed - counts.ignored,
       recordsFailed: counts.failed,
       cursor: cursor?.toString() ?? null,
-      error: state === 'braked' ? 'the sweep would delete too many records and waits for approval' : null,
+      error: END_WORDS[end.state],
     });
   });
   deps.log.info({ run: run.id, ...stream.key, mode: run.mode, state, ...addCounts(counts, {}) }, 'run ended');

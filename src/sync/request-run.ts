@@ -2,11 +2,9 @@ import { uuidv7 } from 'uuidv7';
 import type { Db } from '../db/connect.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Run, RunMode, RunTrigger } from '../model/run.ts';
-import { approveRun, queueRun } from '../store/runs.ts';
-import { readStream, saveFullRun } from '../store/streams.ts';
-import type { SyncDeps } from './deps.ts';
+import { queueRun } from '../store/runs.ts';
+import { readStream } from '../store/streams.ts';
 import { type Stream, streamName } from './stream.ts';
-import { sweepCandidates } from './sweep.ts';
 
 export type RunWish = {
   /** Left out: incremental where the source can tell what changed and a full run has been made, else full. */
@@ -60,18 +58,4 @@ async function modeOf(db: Db, stream: Stream, { mode, since, ids }: RunWish): Pr
   if (stream.changedSince === null) return 'full';
   const progress = await readStream(db, stream.key);
   return progress?.needsFullAt === null ? 'incremental' : 'full';
-}
-
-/**
- * Lets a braked sweep go on, with exactly the records it had shown; each is checked again before it is removed. It ends
- * the full run that was owed. @returns false when the run is not braked.
- */
-export async function approveSweep(deps: SyncDeps, stream: Stream, run: Run, approvedBy: string): Promise<boolean> {
-  const isApproved = await deps.db.transaction(async (tx) => {
-    if (!(await approveRun(tx, run.id, approvedBy))) return false;
-    if (run.startedAt !== null) await saveFullRun(tx, stream.key, run.startedAt);
-    return true;
-  });
-  if (isApproved) await sweepCandidates(deps, stream, run, null);
-  return isApproved;
 }

@@ -57,14 +57,14 @@ export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, sign
     if (!run.isDryRun) await waitForReads(deps, run, signal);
     return { kind: 'swept', state: 'succeeded', candidates: found };
   }
-  if (isBraked(stream, done, found)) {
+  if (done.approvedBy === null && isBraked(stream, done, found)) {
     deps.log.warn(
       { run: run.id, ...stream.key, candidates: found, live: done.liveBefore },
       'sweep braked: too many records to delete',
     );
     return { kind: 'held', state: 'braked', candidates: found };
   }
-  await sweepCandidates(deps, stream, run, run);
+  await sweepCandidates(deps, stream, done, run);
   await waitForReads(deps, run, signal);
   return { kind: 'swept', state: 'succeeded', candidates: found };
 }
@@ -89,25 +89,17 @@ function isBraked(stream: Stream, run: Run, candidates: number): boolean {
   return run.counts.seen === 0 || candidates > Math.max(minimum, maxShare * (run.liveBefore ?? 0));
 }
 
-/**
- * Works off a run's candidate list in small transactions; safe to repeat from anywhere. With `leased`, each transaction
- * checks that lease; an approval has none, because the run has ended.
- */
-export async function sweepCandidates(
-  deps: SyncDeps,
-  stream: Stream,
-  run: Run,
-  leased: LeasedRun | null,
-): Promise<void> {
+/** Works off a run's candidate list in small transactions, each under the run's lease; safe to repeat from anywhere. */
+async function sweepCandidates(deps: SyncDeps, stream: Stream, run: Run, leased: LeasedRun): Promise<void> {
   let after = '';
   for (;;) {
     const ids = await readCandidates(deps.db, run.id, { after, limit: SWEEP_BATCH });
     const last = ids.at(-1);
     if (last === undefined) break;
     await deps.db.transaction(async (tx) => {
-      if (leased !== null) await hold(tx, leased);
+      await hold(tx, leased);
       if (stream.get !== null) await askAgain(tx, stream, run, ids);
-      else await deleteAbsent(deps, tx, stream, run, ids, leased === null);
+      else await deleteAbsent(deps, tx, stream, run, ids);
       await takeCandidates(tx, run.id, ids);
     });
     await deps.crashPoint('C12');
@@ -132,18 +124,11 @@ async function askAgain(tx: Db, stream: Stream, run: Run, ids: readonly string[]
   await enqueueHints(tx, stream.key, hints);
 }
 
-async function deleteAbsent(
-  deps: SyncDeps,
-  tx: Db,
-  stream: Stream,
-  run: Run,
-  ids: readonly string[],
-  isApproved: boolean,
-): Promise<void> {
+async function deleteAbsent(deps: SyncDeps, tx: Db, stream: Stream, run: Run, ids: readonly string[]): Promise<void> {
   const now = await readDatabaseNow(tx);
   const startedAt: Instant = run.startedAt ?? now;
   const gone = await countAbsence(tx, stream.key, ids, {
-    enough: isApproved ? 1 : ABSENT_RUNS_TO_DELETE,
+    enough: run.approvedBy === null ? ABSENT_RUNS_TO_DELETE : 1,
     aliveBefore: aliveBefore(stream, startedAt),
   });
   const sight = {

@@ -1,3 +1,4 @@
+import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireDeliveries } from '../store/inbox.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
@@ -13,6 +14,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** Longer than any provider we know goes on sending a delivery again. */
 const KEEP_DELIVERIES_MS = 14 * DAY_MS;
 const KEEP_PAYLOADS_MS = 72 * HOUR_MS;
+const KEEP_DEAD_LETTERS_MS = 30 * DAY_MS;
 const KEEP_HISTORY_MS = 90 * DAY_MS;
 const KEEP_HISTORY_PER_RECORD = 100;
 const KEEP_RUNS_MS = 30 * DAY_MS;
@@ -24,6 +26,7 @@ const OWED_RETRY_MS = 5 * 60_000;
 export async function cleanUp({ db }: SyncDeps): Promise<boolean> {
   const removed = [
     await expireDeliveries(db, { payloadForMs: KEEP_PAYLOADS_MS, keepForMs: KEEP_DELIVERIES_MS, limit: MAX_ROWS }),
+    await expireDeadLetters(db, { keepForMs: KEEP_DEAD_LETTERS_MS, limit: MAX_ROWS }),
     await pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
     await pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
     await expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),

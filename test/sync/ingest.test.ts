@@ -187,9 +187,55 @@ test('unknown types, records of other kinds and empty bodies are acknowledged an
   const empty = await world.deliver(Buffer.alloc(0));
   await world.ingest();
   t.match(await world.deliveryOf(unknown), { state: 'skipped', outcome: 'unknown_type' });
-  t.match(await world.deliveryOf(other), { state: 'skipped', outcome: 'nothing_to_do' });
+  t.match(await world.deliveryOf(other), { state: 'skipped', outcome: 'not_ours' });
+  t.same(await world.hints(), [], 'a record that we never held is not asked for');
   t.match(await world.deliveryOf(empty), { state: 'skipped', outcome: 'empty_body' });
   t.same(await world.deadLetters(), []);
+});
+
+test('a record that an event shows to have left its entity is read again, and then removed', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  await world.deliver(upsert({ id: 'c1', kind: 'product', version: 2 }));
+  await world.ingest();
+  t.match(await world.hints(), [{ external_id: 'c1', reason: 'hook' }]);
+  world.source.records.set('c1', { id: 'c1', kind: 'product', version: 2 });
+  await world.settle();
+  t.same(await world.rows(), []);
+});
+
+test('a delete event about a record of another kind deletes nothing and asks for nothing', async (t) => {
+  const world = await createWorld(t, { canUndelete: false });
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  const foreign = await world.deliver({ events: [{ type: 'delete', record: { id: 'p9', kind: 'product' } }] });
+  await world.ingest();
+  t.match(await world.deliveryOf(foreign), { state: 'skipped', outcome: 'not_ours' });
+  t.equal((await world.rows()).length, 1);
+  t.same(await world.hints(), []);
+});
+
+test('of a good and a bad version in one batch the good one is applied', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 }), customer('c2', { version: 1 })));
+  await world.deliver(upsert(customer('c1', { version: 2, amount: -1 })));
+  await world.ingest();
+  t.match(await world.row('c1'), { amount: 1 });
+  t.match(await world.deadLetters(), [{ externalId: 'c1' }]);
+});
+
+test('a dead letter is superseded when a later sighting shows what we hold', async (t) => {
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.ingest();
+  await world.deliver(upsert(customer('c1', { version: 2, amount: -1 })));
+  await world.ingest();
+  t.equal((await world.deadLetters()).length, 1);
+  await world.deliver(upsert(customer('c1', { version: 3 })));
+  await world.ingest();
+  t.same(await world.deadLetters(), []);
+  t.match(await world.deadLetters('superseded'), [{ externalId: 'c1' }]);
 });
 
 test('a child waits for its parent, and is given up only after its last attempt', async (t) => {

@@ -1,7 +1,6 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
-import { readRun } from '../../src/store/runs.ts';
-import { approveSweep } from '../../src/sync/request-run.ts';
+import { approveRun, readRun, requestCancel } from '../../src/store/runs.ts';
 import { createWorker, customer, shareDatabase, upsert, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
@@ -45,6 +44,7 @@ test('an empty list deletes nothing and waits for an operator’s word', async (
   t.same(world.source.got, [], 'not one of them was read');
   for (const [id, record] of records) world.source.records.set(id, record);
   t.match(await world.reconcile(), { state: 'succeeded', candidates: 0 }, 'the next run decides anew');
+  t.match(await readRun(world.db, run.id), { state: 'cancelled' }, 'and supersedes the braked one');
 });
 
 test('too many absences brake the sweep, an approval sweeps just those shown and checks each again', async (t) => {
@@ -59,11 +59,36 @@ test('too many absences brake the sweep, an approval sweeps just those shown and
   // Between the brake and the approval one comes back and another goes.
   world.source.records.set('c002', customer('c002', { version: 1 }));
   world.source.records.delete('c009');
-  t.equal(await approveSweep(world.deps, world.stream, braked, 'ada'), true);
+  t.equal(await approveRun(world.db, braked.id, 'ada'), true);
+  t.equal(await approveRun(world.db, braked.id, 'bob'), false, 'once only');
+  await world.work(await world.claim());
   await world.settle();
   t.same(await idsOf(world), ['c002', 'c003', 'c004', 'c005', 'c006', 'c007', 'c008', 'c009']);
   t.match(await readRun(world.db, braked.id), { state: 'succeeded', approvedBy: 'ada' });
-  t.equal(await approveSweep(world.deps, world.stream, braked, 'ada'), false, 'once only');
+});
+
+test('a braked run that an operator dismisses deletes nothing and cannot be approved any more', async (t) => {
+  const world = await createWorld(t, { deletions: { maxShare: 0, minimum: 0 } });
+  fill(world, 3);
+  await world.reconcile();
+  world.source.records.delete('c000');
+  const braked = await world.reconcile();
+  t.match(braked, { state: 'braked', candidates: 1 });
+  t.equal(await requestCancel(world.db, braked.id), 'braked');
+  t.match(await readRun(world.db, braked.id), { state: 'cancelled' });
+  t.equal(await approveRun(world.db, braked.id, 'ada'), false);
+  t.equal((await world.rows()).length, 3);
+});
+
+test('an approved sweep is not begun while another run of its stream is open', async (t) => {
+  const world = await createWorld(t, { deletions: { maxShare: 0, minimum: 0 } });
+  fill(world, 3);
+  await world.reconcile();
+  world.source.records.delete('c000');
+  const braked = await world.reconcile();
+  await world.queue();
+  t.equal(await approveRun(world.db, braked.id, 'ada'), false);
+  t.match(await readRun(world.db, braked.id), { state: 'braked' });
 });
 
 test('as many absences as the brake allows are swept', async (t) => {
@@ -167,7 +192,8 @@ test('an approved sweep without reads by id spares what was seen since', async (
   t.match(braked, { state: 'braked', candidates: 2 });
   await world.deliver(upsert(customer('c001', { name: 'alive' })));
   await world.ingest();
-  await approveSweep(world.deps, world.stream, braked, 'ada');
+  await approveRun(world.db, braked.id, 'ada');
+  await world.work(await world.claim());
   t.same(await idsOf(world), ['c001', 'c002']);
 });
 
