@@ -138,7 +138,6 @@ CREATE TABLE "sync"."streams" (
 	"last_full_started_at" timestamp (6) with time zone,
 	"mapping_fingerprint" text,
 	"paused_reason" text,
-	"next_retry_at" timestamp (6) with time zone,
 	CONSTRAINT "streams_pkey" PRIMARY KEY("integration","entity")
 );
 --> statement-breakpoint
@@ -223,10 +222,13 @@ CREATE INDEX "dead_letters_state" ON "sync"."dead_letters" USING btree ("state",
 CREATE UNIQUE INDEX "hints_ready" ON "sync"."hints" USING btree ("integration","entity","external_id") WHERE state = 'ready';--> statement-breakpoint
 CREATE INDEX "hints_due" ON "sync"."hints" USING btree ("run_at") WHERE state = 'ready';--> statement-breakpoint
 CREATE INDEX "hints_leased" ON "sync"."hints" USING btree ("lease_expires_at") WHERE state = 'leased';--> statement-breakpoint
+CREATE INDEX "hints_run" ON "sync"."hints" USING btree ("run_id") WHERE run_id IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "hints_record" ON "sync"."hints" USING btree ("integration","entity","external_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "inbox_deliveries_dedupe" ON "sync"."inbox_deliveries" USING btree ("integration","dedupe_key") WHERE dedupe_key IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "inbox_deliveries_due" ON "sync"."inbox_deliveries" USING btree ("next_attempt_at","id") WHERE state = 'received';--> statement-breakpoint
 CREATE INDEX "inbox_deliveries_received_at" ON "sync"."inbox_deliveries" USING btree ("received_at");--> statement-breakpoint
+CREATE INDEX "inbox_deliveries_payload" ON "sync"."inbox_deliveries" USING btree ("received_at") WHERE body IS NOT NULL AND state IN ('applied','skipped');--> statement-breakpoint
+CREATE INDEX "record_history_at" ON "sync"."record_history" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "record_history_record" ON "sync"."record_history" USING btree ("integration","entity","external_id","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "record_states_target_key" ON "sync"."record_states" USING btree ("integration","entity","target_key") WHERE status = 'live' AND target_key IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "record_states_tombstones" ON "sync"."record_states" USING btree ("buried_at") WHERE buried_at IS NOT NULL;--> statement-breakpoint

@@ -52,6 +52,9 @@ export const inboxDeliveries = syncSchema.table(
     uniqueIndex('inbox_deliveries_dedupe').on(table.integration, table.dedupeKey).where(sql`dedupe_key IS NOT NULL`),
     index('inbox_deliveries_due').on(table.nextAttemptAt, table.id).where(sql`state = 'received'`),
     index('inbox_deliveries_received_at').on(table.receivedAt),
+    index('inbox_deliveries_payload')
+      .on(table.receivedAt)
+      .where(sql`body IS NOT NULL AND state IN ('applied','skipped')`),
     check('inbox_deliveries_state', sql`state IN ('received','applied','skipped','dead')`),
     check('inbox_deliveries_finished', sql`(state = 'received') = (finished_at IS NULL)`),
   ],
@@ -85,6 +88,7 @@ export const hints = syncSchema.table(
     uniqueIndex('hints_ready').on(table.integration, table.entity, table.externalId).where(sql`state = 'ready'`),
     index('hints_due').on(table.runAt).where(sql`state = 'ready'`),
     index('hints_leased').on(table.leaseExpiresAt).where(sql`state = 'leased'`),
+    index('hints_run').on(table.runId).where(sql`run_id IS NOT NULL`),
     index('hints_record').on(table.integration, table.entity, table.externalId),
     check('hints_state', sql`state IN ('ready','leased')`),
     check('hints_lease', sql`(state = 'leased') = (lease_token IS NOT NULL AND lease_expires_at IS NOT NULL)`),
@@ -148,6 +152,7 @@ export const recordHistory = syncSchema.table(
     correlationId: text('correlation_id'),
   },
   (table) => [
+    index('record_history_at').on(table.at),
     index('record_history_record').on(table.integration, table.entity, table.externalId, table.id),
     check(
       'record_history_decision',
@@ -213,7 +218,6 @@ export const streams = syncSchema.table(
     mappingFingerprint: text('mapping_fingerprint'),
     /** Set while the stream must not run: why, in words. */
     pausedReason: text('paused_reason'),
-    nextRetryAt: instant('next_retry_at'),
   },
   (table) => [primaryKey({ name: 'streams_pkey', columns: [table.integration, table.entity] })],
 );

@@ -14,7 +14,6 @@ export type StreamProgress = StreamKey & {
   readonly needsFullAt: Instant | null;
   readonly lastFullStartedAt: Instant | null;
   readonly pausedReason: string | null;
-  readonly nextRetryAt: Instant | null;
 };
 
 /**
@@ -44,12 +43,11 @@ type StreamRow = {
   needs_full_at: number | null;
   last_full_started_at: number | null;
   paused_reason: string | null;
-  next_retry_at: number | null;
 };
 
 const COLUMNS =
   sql.raw(`integration, entity, cursor::text AS cursor, marks::text AS marks, ${instantColumn('needs_full_at')},
-  ${instantColumn('last_full_started_at')}, paused_reason, ${instantColumn('next_retry_at')}`);
+  ${instantColumn('last_full_started_at')}, paused_reason`);
 
 /** Progress of one stream; null when it was never registered. */
 export async function readStream(db: Db, key: StreamKey): Promise<StreamProgress | null> {
@@ -111,5 +109,4 @@ const toProgress = (row: StreamRow): StreamProgress => ({
   needsFullAt: row.needs_full_at,
   lastFullStartedAt: row.last_full_started_at,
   pausedReason: row.paused_reason,
-  nextRetryAt: row.next_retry_at,
 });
