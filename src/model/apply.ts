@@ -12,7 +12,8 @@ export type Sighted = {
 };
 
 /**
- * What became of a sighting. `defer`: somebody holds the row. `retry`: its parent row is not there yet.
+ * What became of a sighting. `defer`: somebody holds the row. `retry`: its parent row is not there yet, or another row still has its
+ * unique value.
  * `hold`: its table cannot be written at all for now.
  */
 export type Outcome =
@@ -29,7 +30,7 @@ export type Outcome =
         | 'hold'
         | 'quarantine';
     }
-  | { readonly kind: 'retry'; readonly reason: 'missing_parent' };
+  | { readonly kind: 'retry'; readonly reason: 'missing_parent' | 'value_taken' };
 
 /** True for outcomes that changed the target. */
 export const isEffective = (outcome: Outcome): boolean =>

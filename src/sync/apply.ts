@@ -11,7 +11,7 @@ import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
 import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';
 import { type Folded, foldRecord } from './fold.ts';
-import { setRecordAside } from './quarantine.ts';
+import { refusedBy, setRecordAside } from './quarantine.ts';
 import type { Stream } from './stream.ts';
 
 export type ApplyOptions = {
@@ -52,26 +52,45 @@ async function applyOneByOne(
   options: ApplyOptions,
   batchError: unknown,
 ): Promise<Outcome[]> {
+  const [only] = sightings;
+  if (only !== undefined && sightings.length === 1) return [await outcomeOfFault(tx, stream, only, batchError)];
   const outcomes: Outcome[] = [];
-  for (const sighted of sightings) {
-    try {
-      if (sightings.length === 1) throw batchError;
-      const [done] = await tx.transaction((savepoint) => applyAll(savepoint, stream, [sighted], options));
-      outcomes.push(done ?? { kind: 'noop' });
-    } catch (error) {
-      if (!isRecordFault(error)) throw error;
-      outcomes.push(await outcomeOfFault(tx, stream, sighted, error));
-    }
+  for (const sighted of sightings) outcomes.push(await applyAlone(tx, stream, sighted, options));
+  // A parent, or the record that gives a unique value up, may have stood further back in the same batch.
+  for (const [place, sighted] of sightings.entries()) {
+    if (outcomes[place]?.kind === 'retry') outcomes[place] = await applyAlone(tx, stream, sighted, options);
   }
   return outcomes;
+}
+
+async function applyAlone(tx: Db, stream: Stream, sighted: Sighted, options: ApplyOptions): Promise<Outcome> {
+  try {
+    const [done] = await tx.transaction((savepoint) => applyAll(savepoint, stream, [sighted], options));
+    return done ?? { kind: 'noop' };
+  } catch (error) {
+    if (!isRecordFault(error)) throw error;
+    return await outcomeOfFault(tx, stream, sighted, error);
+  }
 }
 
 async function outcomeOfFault(tx: Db, stream: Stream, sighted: Sighted, error: unknown): Promise<Outcome> {
   const kind = failureKind(error);
   if (kind === 'lock_timeout') return { kind: 'defer' };
-  if (kind === 'foreign_key' && !sighted.isLastAttempt) return { kind: 'retry', reason: 'missing_parent' };
+  const reason = passingReason(error);
+  if (reason !== null && !sighted.isLastAttempt) return { kind: 'retry', reason };
   await setRecordAside(tx, stream, sighted, error);
   return { kind: 'quarantine' };
+}
+
+const UNIQUE_VIOLATION = '23505';
+const TARGET_KEY_INDEX = 'record_states_target_key';
+
+/** What another record's change may still mend: its parent arrives, or whoever has its unique value gives it up. */
+function passingReason(error: unknown): 'missing_parent' | 'value_taken' | null {
+  if (failureKind(error) === 'foreign_key') return 'missing_parent';
+  // Two records with one key in the target stay so: that is the mapping's fault.
+  const isOwnKey = refusedBy(error).includes(TARGET_KEY_INDEX);
+  return sqlState(error) === UNIQUE_VIOLATION && !isOwnKey ? 'value_taken' : null;
 }
 
 /** What a record's own content, or another's hold on it, can bring about. A user's trigger may raise any other code. */

@@ -84,6 +84,7 @@ export async function applyPage(
       correlationId: run.id,
     });
   }
+  await askForLeavers(tx, stream, run, observed, options.now);
   const outcomes = await applyBatch(tx, stream, sighted, { repairs: stream.repairs && run.mode === 'full' });
   const deferred = sighted.flatMap((one, place) => (isDeferred(outcomes[place]) ? [one.seen.externalId] : []));
   if (stream.get !== null) {
@@ -93,6 +94,25 @@ export async function applyPage(
     for (const [place, one] of sighted.entries()) if (isDeferred(outcomes[place])) await setHeldAside(tx, stream, one);
   }
   return { ...summarise(observed, sighted, outcomes), deferred };
+}
+
+/** A listed record that is none of the entity's any more, but that we hold, is read again: that settles it. */
+async function askForLeavers(
+  tx: Db,
+  stream: Stream,
+  run: LeasedRun,
+  observed: readonly Observed[],
+  now: Instant,
+): Promise<void> {
+  const ids = observed.flatMap((one) => (one.kind === 'ignored' && one.externalId !== null ? [one.externalId] : []));
+  if (ids.length === 0 || stream.get === null) return;
+  const states = await readStates(tx, stream.key, ids);
+  const held = ids.filter((id) => states.get(id)?.status === 'live');
+  await enqueueHints(
+    tx,
+    stream.key,
+    held.map((id) => ({ ...deferredHint(id, run, now), reason: 'verify' as const })),
+  );
 }
 
 /** What a page would change, by the same decisions, writing nothing. */

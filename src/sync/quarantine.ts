@@ -118,7 +118,7 @@ async function tellHistory(
 }
 
 /** Names of the schema, never values: which rule of which column refused. */
-function refusedBy(error: unknown): string {
+export function refusedBy(error: unknown): string {
   for (
     let current: unknown = error, depth = 0;
     current instanceof Error && depth < 8;

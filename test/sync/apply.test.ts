@@ -32,7 +32,10 @@ test('whatever one record breaks, the rest of its batch is written and the dead 
     ['twice', { code: 'taken' }, 'database_constraint', /23505, constraint customers_code_idx/],
   ];
   const good = ['a', 'm', 'z'].map((id) => put(world, id, id === 'a' ? { code: 'taken' } : {}));
-  const outcomes = await apply(world, [...good, ...bad.map(([id, record]) => put(world, id, record))]);
+  const outcomes = await apply(world, [
+    ...good,
+    ...bad.map(([id, record]) => put(world, id, record, { isLastAttempt: true })),
+  ]);
   t.same(
     (await world.rows()).map((row) => row.id),
     ['a', 'm', 'z'],
@@ -46,6 +49,18 @@ test('whatever one record breaks, the rest of its batch is written and the dead 
     t.notMatch(letter?.message, /seven|refuse me|taken|xxxx|-7/);
   }
   t.equal(await world.stateOf('long'), undefined, 'a refused record leaves no state that could hide a later success');
+});
+
+test('a unique value that moves from one record to another arrives, whichever of the two comes first', async (t) => {
+  const world = await createWorld(t);
+  await world.run(sql`CREATE UNIQUE INDEX ON shop.customers (code)`);
+  await apply(world, [put(world, 'giver', { code: 'k' }), put(world, 'taker')]);
+  const taker = put(world, 'taker', { code: 'k', version: 2 });
+  const giver = put(world, 'giver', { code: 'free', version: 2 });
+  t.same(await apply(world, [taker, giver]), ['update', 'update'], 'in one batch');
+  t.same(await apply(world, [put(world, 'giver', { code: 'k', version: 3 })]), ['retry'], 'alone it waits');
+  t.same(await world.deadLetters(), []);
+  t.match(await world.row('taker'), { code: 'k' });
 });
 
 test('a parent that is missing is worth another try, on the last one it is the record’s fault', async (t) => {

@@ -132,7 +132,6 @@ function seesEverything(source: Source, plan: Plan, settle: typeof settleCursor)
       needsFullAt: null,
       lastFullStartedAt: null,
       pausedReason: null,
-      nextRetryAt: null,
     };
     ({ cursor, marks } = settle(stream, { run: runOf(mode, startedAt), maxKey, progress, now }));
   }
@@ -183,7 +182,6 @@ test('the cursor moves on when runs follow each other and nothing changes', asyn
     needsFullAt: null,
     lastFullStartedAt: null,
     pausedReason: null,
-    nextRetryAt: null,
   };
   const early = settleCursor(stream, {
     run: runOf('incremental', addMs(first, LAG_MS - 1)),
@@ -210,7 +208,6 @@ test('a run from a moment of the operator’s own leaves the cursor where it is'
     needsFullAt: null,
     lastFullStartedAt: null,
     pausedReason: null,
-    nextRetryAt: null,
   };
   const run = { ...runOf('incremental', instantFromMs(START_MS)), since: 1 };
   t.same(settleCursor(stream, { run, maxKey: 20n, progress, now: run.startedAt }), {
