@@ -51,8 +51,12 @@ type DeliveryRow = {
   received_at: number;
 };
 
+/** Payloads that one claim brings into memory; a single larger one comes alone. */
+export const MAX_CLAIMED_BYTES = 16 * 1024 * 1024;
+
 /**
- * Takes up to `limit` due deliveries of the named integrations for this transaction, oldest first. Rows that another
+ * Takes up to `limit` due deliveries of the named integrations for this transaction, oldest first, fewer when their payloads
+ * exceed `MAX_CLAIMED_BYTES` together. Rows that another
  * worker holds are skipped, not waited for (`only` asks for one delivery alone); they are released when the transaction ends, however it ends.
  */
 export async function claimDeliveries(
@@ -64,13 +68,21 @@ export async function claimDeliveries(
   await queryRows(tx, sql`SELECT set_config('enable_sort', 'off', true)`);
   const rows = await queryRows<DeliveryRow>(
     tx,
-    sql`SELECT d.id::text AS id, integration, delivery_id, headers, correlation_id, body, attempt,
+    sql`WITH due AS MATERIALIZED (
+          SELECT d.id, integration, delivery_id, headers, correlation_id, body, attempt, received_at, next_attempt_at,
+                 coalesce(octet_length(body), 0) AS size
+          FROM sync.inbox_deliveries AS d
+          WHERE state = 'received' AND next_attempt_at <= clock_timestamp()
+            AND integration = ANY(${sql.param(options.integrations)}::text[])
+            ${options.only === null ? sql`` : sql`AND d.id = ${options.only}`}
+          ORDER BY d.next_attempt_at, d.id LIMIT ${options.limit} FOR UPDATE SKIP LOCKED
+        ), summed AS (
+          SELECT *, sum(size) OVER (ORDER BY next_attempt_at, id) AS bytes, row_number() OVER (ORDER BY next_attempt_at, id) AS place
+          FROM due
+        )
+        SELECT id::text AS id, integration, delivery_id, headers, correlation_id, body, attempt,
                ${sql.raw(instantColumn('received_at'))}
-        FROM sync.inbox_deliveries AS d
-        WHERE state = 'received' AND next_attempt_at <= clock_timestamp()
-          AND integration = ANY(${sql.param(options.integrations)}::text[])
-          ${options.only === null ? sql`` : sql`AND d.id = ${options.only}`}
-        ORDER BY d.next_attempt_at, d.id LIMIT ${options.limit} FOR UPDATE SKIP LOCKED`,
+        FROM summed WHERE place = 1 OR bytes <= ${MAX_CLAIMED_BYTES}::bigint ORDER BY place`,
   );
   await queryRows(tx, sql`SELECT set_config('enable_sort', 'on', true)`);
   return rows.map((row) => ({
