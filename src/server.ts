@@ -19,6 +19,7 @@ import { resolveSource } from './source/resolve.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
 import type { Integration } from './sync/integration.ts';
+import { fingerprintOf } from './sync/stream.ts';
 
 /** Where drizzle notes which of the user's migrations are applied. */
 const USER_MIGRATIONS_TABLE = 'user_migrations';
@@ -65,7 +66,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     });
     await assertTargets(database, integrations);
     for (const { streams } of integrations.values()) {
-      for (const { key, mapper } of streams.values()) await registerStream(database.db, key, mapper.fingerprint);
+      for (const stream of streams.values()) await registerStream(database.db, stream.key, fingerprintOf(stream));
     }
     const app = await createApp({
       settings,

@@ -219,8 +219,8 @@ function orNull(read: () => bigint | null): bigint | null {
   }
 }
 
-/** Everything that decides what content a record gives. */
-function fingerprintOf({ mapping, target, key, only }: MapperForm): string {
+/** Everything that decides what content a record gives, and in which order its states stand. */
+function fingerprintOf({ mapping, target, key, version, marker, only }: MapperForm): string {
   const columns = target.contentProperties.map((property) => {
     const columnMapping = mapping[property];
     const steps = columnMapping !== undefined && 'steps' in columnMapping ? columnMapping.steps.map(signatureOf) : [];
@@ -228,7 +228,16 @@ function fingerprintOf({ mapping, target, key, only }: MapperForm): string {
   });
   return hash(
     'sha256',
-    JSON.stringify([target.schema, target.name, target.keyProperty, key, only?.toString() ?? '', columns]),
+    JSON.stringify([
+      target.schema,
+      target.name,
+      target.keyProperty,
+      key,
+      version,
+      marker ?? null,
+      only?.toString() ?? '',
+      columns,
+    ]),
   );
 }
 

@@ -17,16 +17,17 @@ export type StreamProgress = StreamKey & {
 };
 
 /**
- * Makes sure a stream is known. A stream seen for the first time, or whose mapping has changed since, owes a full run:
- * until then its rows may not be what the mapping now says.
+ * Makes sure a stream is known. A stream seen for the first time, or whose definition has changed since, owes a full run:
+ * until then its rows may not be what the mapping now says. Its cursor and marks are forgotten: they may count in another
+ * unit, or be of another list.
  */
-export async function registerStream(db: Db, key: StreamKey, mappingFingerprint: string): Promise<void> {
+export async function registerStream(db: Db, key: StreamKey, fingerprint: string): Promise<void> {
   await queryRows(
     db,
     sql`INSERT INTO sync.streams AS s (integration, entity, mapping_fingerprint)
-        VALUES (${key.integration}, ${key.entity}, ${mappingFingerprint})
+        VALUES (${key.integration}, ${key.entity}, ${fingerprint})
         ON CONFLICT (integration, entity) DO UPDATE
-        SET mapping_fingerprint = excluded.mapping_fingerprint, needs_full_at = clock_timestamp()
+        SET mapping_fingerprint = excluded.mapping_fingerprint, needs_full_at = clock_timestamp(), cursor = NULL, marks = '[]'
         WHERE s.mapping_fingerprint IS DISTINCT FROM excluded.mapping_fingerprint`,
   );
   await queryRows(

@@ -34,3 +34,10 @@ export type Stream = {
 };
 
 export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;
+
+/** Changes with whatever makes stored rows or the stored cursor doubtful: the mapping, the version, how changes are asked for. */
+export function fingerprintOf({ mapper, changedSince }: Pick<Stream, 'mapper' | 'changedSince'>): string {
+  if (changedSince === null) return mapper.fingerprint;
+  const { param, query, overlap } = changedSince;
+  return `${mapper.fingerprint} ${JSON.stringify([param, query, overlap.toString()])}`;
+}

@@ -60,6 +60,7 @@ const targetOf = (columns: typeof COLUMNS): TargetTable => ({
     ]),
   ),
   keyProperty: 'id',
+  isKeyDirect: true,
   contentProperties: Object.keys(columns),
   syncedAtProperties: ['syncedAt'],
   deletedAtProperty: null,
@@ -519,4 +520,18 @@ test('the fingerprint changes with the mapping, and only with it', async (t) => 
     { createdAt: field('updated_at', isoDate) },
   ];
   t.equal(new Set([mapper.fingerprint, ...changes.map(printed)]).size, changes.length + 1);
+});
+
+test('the fingerprint changes with the version and the marker', async (t) => {
+  const printed = (more: Partial<typeof form>) => createMapper({ ...form, ...more }).fingerprint;
+  const prints = [
+    printed({}),
+    printed({ version: { kind: 'none' } }),
+    printed({ version: { kind: 'counter', field: 'updated_at' } }),
+    printed({ version: { kind: 'timestamp', field: 'elsewhere', format: 'iso', precision: 'second' } }),
+    printed({ version: { kind: 'timestamp', field: 'updated_at', format: 'epoch_ms' } }),
+    printed({ marker: { field: 'gone', equals: true } }),
+    printed({ marker: { field: 'gone', equals: 1 } }),
+  ];
+  t.equal(new Set(prints).size, prints.length);
 });

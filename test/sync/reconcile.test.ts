@@ -3,7 +3,7 @@ import file, { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
 import { requestCancel } from '../../src/store/runs.ts';
 import { readStatusRows } from '../../src/store/status.ts';
-import { readStream, requireFullRun } from '../../src/store/streams.ts';
+import { readStream, registerStream, requireFullRun } from '../../src/store/streams.ts';
 import { redrive } from '../../src/sync/redrive.ts';
 import { requestRun } from '../../src/sync/request-run.ts';
 import { countsOf, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
@@ -216,6 +216,37 @@ test('deletions that a feed shows are applied by an incremental run', async (t) 
     (await world.rows()).map(({ id }) => id),
     ['c001'],
   );
+});
+
+test('a changed definition forgets the cursor and its marks, and owes a full run; the same one does neither', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp' });
+  const version = await secondOf(world);
+  fill(world, 1, () => ({ version }));
+  await world.reconcile();
+  const before = await readStream(world.db, KEY);
+  t.match(before, { cursor: BigInt, marks: [{}], needsFullAt: null });
+  await registerStream(world.db, KEY, world.stream.mapper.fingerprint);
+  t.same(await readStream(world.db, KEY), before);
+  await registerStream(world.db, KEY, 'another');
+  t.match(await readStream(world.db, KEY), { cursor: null, marks: { length: 0 }, needsFullAt: Number });
+});
+
+test('one record stamped far ahead does not end incremental runs, and a full run takes back such a cursor', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp' });
+  const version = await secondOf(world);
+  fill(world, 2, () => ({ version }));
+  await world.reconcile();
+  change(world, 'c000', { version: version + 3_600_000_000 });
+  for (let turn = 0; turn < 3; turn++) {
+    await world.reconcile({ mode: 'incremental' });
+    await world.pass(1_000);
+  }
+  change(world, 'c001', { name: 'later', version: await secondOf(world) });
+  await world.reconcile({ mode: 'incremental' });
+  t.equal((await world.row('c001'))?.full_name, 'later');
+  await world.run(sql`UPDATE sync.streams SET cursor = ${version + 3_600_000_000}`);
+  await world.reconcile();
+  t.ok(((await readStream(world.db, KEY))?.cursor ?? 0n) < BigInt(version));
 });
 
 test('a source that forgot our cursor makes a full run owed', async (t) => {

@@ -9,13 +9,28 @@ import type { Stream } from '../../src/sync/stream.ts';
 
 const START_MS = 1_000_000_000;
 const LAG_MS = 500;
+const YEAR_MS = 365 * 86_400_000;
 const KEY = { integration: 'shop', entity: 'customers' };
+const IDLE: StreamProgress = {
+  ...KEY,
+  cursor: null,
+  marks: [],
+  needsFullAt: null,
+  lastFullStartedAt: null,
+  pausedReason: null,
+};
 
 type Source = { readonly versionKind: 'counter' | 'timestamp'; readonly tickMs: number };
 /** A record got `key` at `at`; lists show it from `visibleAt` on. */
 type Change = { readonly record: number; readonly key: bigint; readonly visibleAt: Instant };
 type Plan = {
-  readonly changes: readonly { readonly gapMs: number; readonly record: number; readonly hiddenMs: number }[];
+  readonly changes: readonly {
+    readonly gapMs: number;
+    readonly record: number;
+    readonly hiddenMs: number;
+    /** How far ahead of the clock a stamp lies; such a stamp may be any. */
+    readonly aheadMs: number;
+  }[];
   /** When the runs start, and how long each of their pages takes. */
   readonly runs: readonly { readonly gapMs: number; readonly pageMs: number }[];
 };
@@ -26,6 +41,7 @@ const planArbitrary: fc.Arbitrary<Plan> = fc.record({
       gapMs: fc.integer({ min: 1, max: 700 }),
       record: fc.integer({ min: 0, max: 4 }),
       hiddenMs: fc.integer({ min: 0, max: LAG_MS - 1 }),
+      aheadMs: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 10 * YEAR_MS })),
     }),
     { minLength: 1, maxLength: 12 },
   ),
@@ -37,9 +53,10 @@ const planArbitrary: fc.Arbitrary<Plan> = fc.record({
 
 function makeChanges({ versionKind, tickMs }: Source, plan: Plan): Change[] {
   let atMs = START_MS;
-  return plan.changes.map(({ gapMs, record, hiddenMs }, place) => {
+  return plan.changes.map(({ gapMs, record, hiddenMs, aheadMs }, place) => {
     atMs += gapMs;
-    const key = versionKind === 'counter' ? BigInt(place + 1) : BigInt(Math.floor(atMs / tickMs) * tickMs * 1000);
+    const stampMs = Math.floor((atMs + aheadMs) / tickMs) * tickMs;
+    const key = versionKind === 'counter' ? BigInt(place + 1) : BigInt(stampMs * 1000);
     return { record, key, visibleAt: instantFromMs(atMs + hiddenMs) };
   });
 }
@@ -197,6 +214,39 @@ test('the cursor moves on when runs follow each other and nothing changes', asyn
     now: addMs(first, LAG_MS + 1),
   });
   t.same(late, { cursor: 9n, marks: [] });
+});
+
+test('a stamp far ahead of the clock does not carry the cursor past what comes next', async (t) => {
+  const stream = streamOf({ versionKind: 'timestamp', tickMs: 1 });
+  let now = instantFromMs(START_MS);
+  const far = BigInt(addMs(now, YEAR_MS));
+  let progress: StreamProgress = { ...IDLE, cursor: 5n, marks: [{ at: addMs(now, -LAG_MS), key: far }] };
+  for (let turn = 0; turn < 3; turn++) {
+    const settled = settleCursor(stream, { run: runOf('incremental', now), maxKey: far, progress, now: addMs(now, 1) });
+    t.ok(settled.cursor !== null && settled.cursor < BigInt(now), 'it stays behind the clock');
+    t.ok((settled.cursor ?? 0n) > (progress.cursor ?? 0n), 'and follows it');
+    progress = { ...progress, ...settled };
+    now = addMs(now, 60_000);
+  }
+});
+
+test('a full run takes back a cursor that lies ahead of its start, other runs do not', async (t) => {
+  const stream = streamOf({ versionKind: 'timestamp', tickMs: 1 });
+  const now = instantFromMs(START_MS);
+  const far = BigInt(addMs(now, YEAR_MS));
+  const progress: StreamProgress = { ...IDLE, cursor: far };
+  const settle = (mode: 'full' | 'incremental') =>
+    settleCursor(stream, { run: runOf(mode, now), maxKey: null, progress, now }).cursor;
+  t.ok((settle('full') ?? far) < BigInt(now));
+  t.equal(settle('incremental'), far, 'it has not read what lies between');
+});
+
+test('a run that began before the definition changed leaves the cursor alone', async (t) => {
+  const stream = streamOf({ versionKind: 'timestamp', tickMs: 1 });
+  const now = instantFromMs(START_MS);
+  const progress: StreamProgress = { ...IDLE, needsFullAt: addMs(now, 1) };
+  const settled = settleCursor(stream, { run: runOf('full', now), maxKey: BigInt(now), progress, now: addMs(now, 2) });
+  t.same(settled, { cursor: null, marks: [] });
 });
 
 test('a run from a moment of the operator’s own leaves the cursor where it is', async (t) => {
