@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { WireError, WireResult, WorkerReply, WorkerRequest, WorkerSettings } from './embedded-protocol.ts';
 import { DatabaseError } from './errors.ts';
+import { withoutValues } from './failure.ts';
 import { type Queries, type QueryResult, runTransaction, type SqlClient } from './session.ts';
 
 /** More statements than this waiting means that the database has stopped answering in useful time. */
@@ -56,7 +57,7 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
     }
     const waiter = waiting.get(reply.id);
     waiting.delete(reply.id);
-    if (reply.kind === 'error') waiter?.reject(databaseError(reply.error));
+    if (reply.kind === 'error') waiter?.reject(withoutValues(databaseError(reply.error)));
     else waiter?.resolve(reply);
   });
 
@@ -66,9 +67,13 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
     const id = nextId;
     nextId += 1;
     return new Promise((resolve, reject) => {
-      // First, since it throws on a parameter that cannot be cloned.
-      worker.postMessage({ ...request, id }, transfer);
-      waiting.set(id, { resolve, reject });
+      try {
+        // First, since it throws on a parameter that cannot be cloned, and quotes it.
+        worker.postMessage({ ...request, id }, transfer);
+        waiting.set(id, { resolve, reject });
+      } catch (error) {
+        reject(withoutValues(error));
+      }
     });
   }
 

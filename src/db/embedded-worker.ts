@@ -86,7 +86,8 @@ async function serve(port: NonNullable<typeof parentPort>, settings: WorkerSetti
         const wire = wireError(error);
         if (wire !== null) return reply({ kind: 'error', id: request.id, error: wire });
         // Not PostgreSQL refusing a statement but the engine itself failing: what it holds in memory cannot be trusted.
-        reply({ kind: 'fatal', message: error instanceof Error ? error.message : 'unknown' });
+        // Named only: what it says may quote the statement.
+        reply({ kind: 'fatal', message: error instanceof Error ? error.name : 'unknown' });
         port.close();
       });
   });

@@ -30,3 +30,31 @@ export class DatabaseError extends Error {
     this.code = code;
   }
 }
+
+/** Names of the schema that a failed statement spoke of. None of them is a value. */
+export type StatementNames = {
+  readonly schema?: string;
+  readonly table?: string;
+  readonly column?: string;
+  readonly constraint?: string;
+};
+
+/**
+ * A statement that failed: by `code`, which is its SQLSTATE, or the driver's code, or `unknown`. Nothing else of what the
+ * database and the drivers say leaves this folder: their messages, details, hints and parameters quote rows and SQL.
+ */
+export class StatementError extends Error {
+  override readonly name = 'StatementError';
+  readonly code: string;
+  declare readonly schema?: string;
+  declare readonly table?: string;
+  declare readonly column?: string;
+  declare readonly constraint?: string;
+
+  constructor(code: string, names: StatementNames = {}) {
+    const told = Object.entries(names).map(([kind, name]) => `, ${kind} ${name}`);
+    super(`A statement failed: ${code}${told.join('')}`);
+    this.code = code;
+    Object.assign(this, names);
+  }
+}

@@ -1,4 +1,4 @@
-import { DatabaseError } from './errors.ts';
+import { DatabaseError, StatementError } from './errors.ts';
 
 /**
  * Why a statement failed, as far as a caller must tell. `connection`: no answer; the statement may or may not have run.
@@ -20,6 +20,7 @@ export type FailureKind =
 
 const MAX_CAUSES = 8;
 const SQL_STATE = /^[0-9A-Z]{5}$/;
+const DRIVER_CODE = /^[A-Z][A-Z0-9_]{1,63}$/;
 
 /** By code; where there is none, by class (its first two characters). */
 const KIND_BY_CODE: ReadonlyMap<string, FailureKind> = new Map([
@@ -86,6 +87,28 @@ export function failureKind(error: unknown): FailureKind {
   const own = ownError(error);
   if (own !== null) return OWN_KINDS[own.code] ?? 'other';
   return codes(error).some((code) => CONNECTION_CODES.has(code)) ? 'connection' : 'other';
+}
+
+/** Where either driver puts the names that PostgreSQL reports with an error. */
+const NAME_FIELDS = {
+  schema: ['schema_name', 'schema'],
+  table: ['table_name', 'table'],
+  column: ['column_name', 'column'],
+  constraint: ['constraint_name', 'constraint'],
+} as const;
+
+/** A driver's error with only its code and names; our own errors as they are. See `StatementError`. */
+export function withoutValues(error: unknown): DatabaseError | StatementError {
+  if (error instanceof DatabaseError || error instanceof StatementError) return error;
+  const names: { [kind: string]: string } = {};
+  if (error instanceof Error) {
+    for (const [kind, fields] of Object.entries(NAME_FIELDS)) {
+      const name = fields.map((field): unknown => Reflect.get(error, field)).find((value) => typeof value === 'string');
+      if (typeof name === 'string') names[kind] = name;
+    }
+  }
+  const code = sqlState(error) ?? codes(error).find((one) => DRIVER_CODE.test(one)) ?? 'unknown';
+  return new StatementError(code, names);
 }
 
 /** True when the database could not be reached, or went away: wait and try again, it is no row's fault. */

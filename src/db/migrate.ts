@@ -6,7 +6,7 @@ import { migrate } from 'drizzle-orm/pglite/migrator';
 import { packageRoot } from '../lib/package-root.ts';
 import type { Database } from './connect.ts';
 import { DatabaseError } from './errors.ts';
-import { type Db, queryRows } from './query.ts';
+import { type Db, queryRows, withoutStatement } from './query.ts';
 import type * as schema from './schema.ts';
 
 const MIGRATIONS_SCHEMA = 'sync';
@@ -35,7 +35,7 @@ export async function migrateFolder(database: Database, folder: string, tableNam
     if (state === 'newer') throw newerError(folder);
     const options = { migrationsFolder: folder, migrationsSchema: MIGRATIONS_SCHEMA, migrationsTable: tableName };
     // Either database speaks through drizzle's PGlite driver; see `openDb`.
-    await migrate(db as PgliteDatabase<typeof schema>, options);
+    await withoutStatement(migrate(db as PgliteDatabase<typeof schema>, options));
   });
 }
 

@@ -2,7 +2,7 @@ import { createConnection, type Socket } from 'node:net';
 import postgres from 'postgres';
 import { arrayText, parseArrayText } from './array-text.ts';
 import { DatabaseError } from './errors.ts';
-import { isConnectionError } from './failure.ts';
+import { isConnectionError, withoutValues } from './failure.ts';
 import type { Queries, QueryResult, RowMode } from './session.ts';
 
 const CONNECT_TIMEOUT_S = 5;
@@ -64,7 +64,7 @@ export function openPostgresSession(options: SessionOptions): PostgresSession {
       return { rows, affectedRows: rows.count ?? 0, command: rows.command };
     } catch (error) {
       if (isConnectionError(error)) lose();
-      throw error;
+      throw withoutValues(error);
     } finally {
       clearTimeout(timer);
     }

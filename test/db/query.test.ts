@@ -1,7 +1,8 @@
+import { inspect } from 'node:util';
 import { sql } from 'drizzle-orm';
 import { test } from 'tap';
 import { failureKind, isConnectionError, sqlState } from '../../src/db/failure.ts';
-import { countAffected, queryRows } from '../../src/db/query.ts';
+import { queryRows } from '../../src/db/query.ts';
 import { hints } from '../../src/db/schema.ts';
 import { createTestDatabase } from '../helpers/database.ts';
 
@@ -50,13 +51,6 @@ test('many bodies travel as one array of bytes, and large ones arrive whole', as
   t.ok(rows[1]?.body.equals(big));
 });
 
-test('a change tells how many rows it changed', async (t) => {
-  const { db } = await createTestDatabase(t);
-  t.equal(await countAffected(db, sql`INSERT INTO sync.leases (name) VALUES ('a'), ('b')`), 2);
-  t.equal(await countAffected(db, sql`UPDATE sync.leases SET fence = 1 WHERE name = 'a'`), 1);
-  t.equal(await countAffected(db, sql`DELETE FROM sync.leases WHERE name = 'c'`), 0);
-});
-
 test('the query builder reads and writes through either driver', async (t) => {
   const { db } = await createTestDatabase(t);
   const [made] = await db
@@ -87,6 +81,35 @@ test('a failed statement is sorted by what its caller must do', async (t) => {
   t.same(await kindOf(`SELECT * FROM nowhere`), ['42P01', 'schema']);
   t.same(await kindOf(`SELECT nothing FROM parent`), ['42703', 'schema']);
   t.same(await kindOf(`SELECT * FROM nowhere.parent`), ['42P01', 'schema']);
+});
+
+test('what leaves of a failed statement names codes and parts of the schema, and quotes no value and no SQL', async (t) => {
+  const { db } = await createTestDatabase(t);
+  await db.execute(
+    sql`CREATE TABLE leaky (id int PRIMARY KEY, email text CONSTRAINT short CHECK (length(email) < 12))`,
+  );
+  const value = 'CANARY-value@example.com';
+  const statements = [
+    sql`INSERT INTO leaky VALUES (1, ${value})`,
+    sql`INSERT INTO leaky VALUES (${value}::text::int, 'x')`,
+    sql`SELECT ${value}::text::jsonb -- CANARY`,
+    sql`SELECT canary_column FROM leaky WHERE email = ${value}`,
+    sql`SELECT 1 / length(replace(${value}::text, ${value}, ''))`,
+    sql`INSERT INTO leaky SELECT NULL, ${value}`,
+  ];
+  const codes: string[] = [];
+  for (const statement of statements) {
+    for (const ask of [() => queryRows(db, statement), () => db.transaction((tx) => queryRows(tx, statement))]) {
+      const error: unknown = await ask().catch((reason) => reason);
+      t.notMatch(inspect(error, { depth: 9, showHidden: true }), /CANARY|canary|SELECT|INSERT/);
+      t.notMatch(JSON.stringify(error), /CANARY/i);
+      codes.push(sqlState(error) ?? 'none');
+    }
+  }
+  t.same([...new Set(codes)], ['23514', '22P02', '42703', '22012', '23502']);
+  const refused: unknown = await queryRows(db, statements[0] ?? sql``).catch((reason) => reason);
+  t.match(refused, { name: 'StatementError', code: '23514', table: 'leaky', constraint: 'short' });
+  t.equal(codes.length, 2 * statements.length);
 });
 
 test('text with NUL fails as data and the database stays usable', async (t) => {
