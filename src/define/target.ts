@@ -16,16 +16,25 @@ export function describeTarget({ target, mapping, key, targetKey }: EntityDefini
       const mapped = mapping[property];
       return mapped !== undefined && accepts(mapped) ? [property] : [];
     });
+  const described = Object.fromEntries(columns.map(([property, column]) => [property, describeColumn(column)]));
+  const keyProperty = targetKey ?? findKeyProperty(mapping, key) ?? '';
   return {
     schema: schema ?? DEFAULT_SCHEMA,
     name,
-    columns: Object.fromEntries(columns.map(([property, column]) => [property, describeColumn(column)])),
-    keyProperty: targetKey ?? findKeyProperty(mapping, key) ?? '',
+    columns: described,
+    keyProperty,
+    isKeyDirect: isDirect(mapping[keyProperty], key) && EXACT_TEXT.test(described[keyProperty]?.sqlType ?? ''),
     contentProperties: properties(isContent),
     syncedAtProperties: properties(({ kind }) => kind === 'synced_at'),
     deletedAtProperty: properties(({ kind }) => kind === 'deleted_at')[0] ?? null,
   };
 }
+
+/** Types that keep and compare a text as it is: `char` ignores blanks at its end, `citext` and `uuid` ignore case. */
+const EXACT_TEXT = /^(?:text|varchar|character varying)\b(?!.*\[)/;
+
+const isDirect = (mapped: ColumnMapping | undefined, key: string): boolean =>
+  mapped?.kind === 'field' && mapped.path === key && mapped.steps.length === 0;
 
 /** The property that takes the entity's key as it is. */
 export function findKeyProperty(mapping: EntityDefinition['mapping'], key: string): string | null {

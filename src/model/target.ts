@@ -18,6 +18,8 @@ export type TargetTable = {
   readonly columns: { readonly [property: string]: TargetColumn };
   /** Property that holds the record's external id; its column must be unique. */
   readonly keyProperty: string;
+  /** The key column is a text that takes the external id as it is, so that no two records can have one key in the table. */
+  readonly isKeyDirect: boolean;
   /** Properties the mapping fills with content, in a fixed order. */
   readonly contentProperties: readonly string[];
   /** Properties stamped on every effective write (`syncedAt()`). */

@@ -20,7 +20,7 @@ export type Folded = {
   /** The state to store; null when nothing about it changed. */
   readonly state: RecordState | null;
   readonly effect: Effect | null;
-  /** Keys of rows that the record had before its own key changed. */
+  /** Keys of rows that the record had before it was deleted or its own key changed; removed before anything is written. */
   readonly leftKeys: readonly string[];
   /** Content of the last sighting, for comparing with the row. */
   readonly content: Content | null;
@@ -46,27 +46,24 @@ export function foldRecord(
   const outcomes = new Map<Sighted, Outcome>();
   const history: HistoryEntry[] = [];
   const hints: NewHint[] = [];
-  const leftKeys: string[] = [];
   let state = stored ?? blankState(externalId);
   let effect: Effect | null = null;
   let isChanged = false;
+  let hasDied = false;
+  // The row that stands for this record before the batch. Of any other key a row would be somebody else's.
+  const heldKey = stored?.status === 'live' ? keyOf(stored) : null;
   let settledAt = BEFORE_ALL;
 
   for (const sighted of group) {
     const decision = decide(state, sighted.seen, context);
     const next = nextState(decision);
     if (decision.kind === 'upsert') effect = { kind: 'upsert', content: decision.content };
-    // A record that we never held has no row of ours; a row of that key would be somebody else's.
-    if (decision.kind === 'delete' && (state.status === 'live' || effect !== null)) {
-      effect = { kind: 'delete', targetKey: state.targetKey ?? externalId };
-    }
+    if (decision.kind === 'delete') effect = heldKey === null ? null : { kind: 'delete', targetKey: heldKey };
     const outcome = outcomeOf(decision, state);
     if (next !== null) {
-      const before = state;
       state = decision.kind === 'upsert' ? withTargetKey(stream, next) : next;
-      const isRenamed = decision.kind === 'upsert' && before.status === 'live' && before.targetKey !== state.targetKey;
-      if (isRenamed) leftKeys.push(before.targetKey ?? externalId);
       isChanged = true;
+      hasDied ||= decision.kind === 'delete';
     }
     if (decision.kind !== 'stale' && decision.kind !== 'verify') settledAt = Math.max(settledAt, sighted.seen.hi);
     outcomes.set(sighted, outcome);
@@ -78,7 +75,7 @@ export function foldRecord(
     externalId,
     state: isChanged ? state : null,
     effect,
-    leftKeys,
+    leftKeys: effect?.kind === 'upsert' && heldKey !== null && (hasDied || keyOf(state) !== heldKey) ? [heldKey] : [],
     content: lastSighted?.seen.content ?? null,
     last: (lastSighted && outcomes.get(lastSighted)?.kind) ?? 'noop',
     settledAt,
@@ -167,9 +164,14 @@ const hint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
   runId: seen.origin.kind === 'run' ? seen.origin.id : null,
 });
 
-/** Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. */
+const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
+
+/**
+ * Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. Where two
+ * ids could become one key it is always kept: the database then refuses the second record that claims the first one's row.
+ */
 function withTargetKey(stream: Stream, state: RecordState): RecordState {
   const value = state.base?.[stream.target.keyProperty];
   const key = value === undefined || value === null ? state.externalId : String(value);
-  return key === state.externalId ? state : { ...state, targetKey: key };
+  return stream.target.isKeyDirect && key === state.externalId ? state : { ...state, targetKey: key };
 }

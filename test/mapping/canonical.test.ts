@@ -192,6 +192,7 @@ const target: TargetTable = {
   schema: 'public',
   name: 't',
   keyProperty: 'a',
+  isKeyDirect: true,
   syncedAtProperties: [],
   deletedAtProperty: null,
   columns: { a: COLUMNS.text, b: COLUMNS.json },

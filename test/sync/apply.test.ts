@@ -179,6 +179,47 @@ test('two records that claim one key do not overwrite each other: the second is 
   t.match(await world.deadLetters(), [{ externalId: 'c2', errorCode: 'database_constraint' }]);
 });
 
+test('of two ids that the mapping makes one key the second is set aside, and deleting it leaves the first one’s row', async (t) => {
+  const world = await createWorld(t, { keyProperty: 'code' });
+  t.same(await apply(world, [put(world, 'k1', { code: 'k1' })]), ['insert']);
+  t.same(await apply(world, [put(world, 'K1', { code: 'k1', version: 2 })]), ['quarantine']);
+  t.match(await world.deadLetters(), [{ externalId: 'K1', errorCode: 'database_constraint' }]);
+  await apply(world, [absenceOf('K1', { channel: 'get', lo: 10, hi: 11 })]);
+  t.match(await world.rows(), [{ id: 'k1', code: 'k1' }]);
+});
+
+test('a record deleted and created again under another key in one batch leaves no row under the old one', async (t) => {
+  for (const softDelete of [false, true]) {
+    const world = await createWorld(t, { keyProperty: 'code', softDelete });
+    await apply(world, [put(world, 'c1', { code: 'k1' })]);
+    const gone = absenceOf('c1', {}, { isPositiveDelete: true, version: 2n });
+    const again = put(world, 'c1', { code: 'k2', version: 3 });
+    t.same(await apply(world, [gone, again]), ['delete', 'insert']);
+    const standing = (await world.rows()).filter((row) => row.deleted_at === null);
+    t.same(
+      standing.map((row) => row.code),
+      ['k2'],
+    );
+    const goneAgain = absenceOf('c1', {}, { isPositiveDelete: true, version: 4n });
+    await apply(world, [goneAgain, put(world, 'c1', { code: 'k2', name: 'back', version: 5 })]);
+    t.match(
+      (await world.rows()).filter((row) => row.deleted_at === null),
+      [{ code: 'k2', full_name: 'back' }],
+    );
+  }
+});
+
+test('a key that a record had only within one batch is nobody’s to remove', async (t) => {
+  const world = await createWorld(t, { keyProperty: 'code' });
+  await apply(world, [put(world, 'c1', { code: 'k1' })]);
+  const gone = absenceOf('c2', {}, { isPositiveDelete: true, version: 2n });
+  t.same(await apply(world, [put(world, 'c2', { code: 'k1' }), gone]), ['insert', 'delete']);
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c1'],
+  );
+});
+
 test('a 404 of an id that was never held removes nobody’s row', async (t) => {
   const world = await createWorld(t);
   await world.run(sql`INSERT INTO shop.customers (id, amount) VALUES ('hers', 1)`);

@@ -61,6 +61,7 @@ export async function createShopTable(db: Db, { softDelete, keyProperty }: Table
     name: 'customers',
     columns: COLUMNS,
     keyProperty,
+    isKeyDirect: keyProperty === 'id',
     contentProperties: ['id', 'name', 'amount', 'parent', 'code'],
     syncedAtProperties: ['syncedAt'],
     deletedAtProperty: softDelete ? 'deletedAt' : null,
