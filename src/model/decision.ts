@@ -17,7 +17,12 @@ export type VerifyReason =
 
 /** What to do with one observation. Pure data: `apply` carries it out. `next` is the record's state afterwards. */
 export type Decision =
-  | { readonly kind: 'noop'; readonly next: RecordState | null }
+  | {
+      readonly kind: 'noop';
+      readonly next: RecordState | null;
+      /** It is older than what we hold, so it shows nothing about the record as it is now. */
+      readonly isOlder: boolean;
+    }
   | { readonly kind: 'stale'; readonly reason: StaleReason }
   | { readonly kind: 'verify'; readonly reason: VerifyReason; readonly need: Need; readonly next: RecordState | null }
   | {

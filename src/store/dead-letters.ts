@@ -64,20 +64,38 @@ export async function hasOpenDeadLetters(db: Db, key: StreamKey): Promise<boolea
   return rows.length > 0;
 }
 
-/** Closes open dead letters of records that have since been applied from a sighting at least as late. */
-export async function supersede(
-  tx: Db,
-  key: StreamKey,
-  applied: readonly { externalId: string; hi: Instant }[],
-): Promise<void> {
-  if (applied.length === 0) return;
-  const rows = applied.map((one) => ({ external_id: one.externalId, hi: one.hi }));
+/** A sighting that was applied (`isEffective`), or that showed what we hold, and when and of which version it was. */
+export type Settled = {
+  readonly externalId: string;
+  readonly version: bigint | null;
+  readonly lo: Instant;
+  readonly hi: Instant;
+  readonly isEffective: boolean;
+};
+
+/**
+ * Closes open dead letters that later sightings of their records have answered. By version where both have one. Else what
+ * was applied answers letters up to its own time; what only showed that nothing changed must have been seen after them.
+ */
+export async function supersede(tx: Db, key: StreamKey, settled: readonly Settled[]): Promise<void> {
+  if (settled.length === 0) return;
+  const rows = settled.map((one) => ({
+    external_id: one.externalId,
+    version: one.version?.toString() ?? null,
+    lo: Number.isFinite(one.lo) ? one.lo : null,
+    hi: one.hi,
+    is_effective: one.isEffective,
+  }));
   await queryRows(
     tx,
     sql`UPDATE sync.dead_letters AS d SET state = 'superseded', last_at = clock_timestamp()
-        FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) AS a(external_id text, hi float8)
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
+          AS a(external_id text, version numeric, lo float8, hi float8, is_effective boolean)
         WHERE d.state = 'open' AND d.integration = ${key.integration} AND d.entity = ${key.entity}
-          AND d.external_id = a.external_id AND d.hi <= ${sql.raw(instantValue('a.hi'))}`,
+          AND d.external_id = a.external_id
+          AND CASE WHEN a.version IS NOT NULL AND d.version IS NOT NULL THEN a.version >= d.version
+                   WHEN a.is_effective THEN d.hi <= ${sql.raw(instantValue('a.hi'))}
+                   ELSE d.hi < ${sql.raw(instantValue('a.lo'))} END`,
   );
 }
 

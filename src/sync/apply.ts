@@ -2,17 +2,18 @@ import type { Db } from '../db/connect.ts';
 import { failureKind, sqlState } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
-import { BEFORE_ALL, type Instant } from '../model/instant.ts';
+import type { Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
 import { hasOpenDeadLetters, supersede } from '../store/dead-letters.ts';
-import { enqueueHints } from '../store/hints.ts';
 import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
 import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';
 import { type Folded, foldRecord } from './fold.ts';
 import { refusedBy, setRecordAside } from './quarantine.ts';
+import { findIdleSightings } from './sightings.ts';
 import type { Stream } from './stream.ts';
+import { wantReads } from './want.ts';
 
 export type ApplyOptions = {
   /** Compare unchanged rows with the target and rewrite those that were damaged. */
@@ -112,6 +113,10 @@ async function applyAll(
   const known = await readStates(tx, stream.key, ids);
   const folded = new Map<string, Folded>();
   for (const [id, group] of groups) folded.set(id, foldRecord(stream, known.get(id) ?? null, group, now));
+  for (const id of await findIdleSightings(tx, stream, folded, known, now)) {
+    const one = folded.get(id);
+    if (one !== undefined) folded.set(id, { ...one, state: null });
+  }
 
   const damaged = options.repairs ? await findDamaged(tx, stream, folded) : new Set<string>();
   const contested = ids.filter((id) => folded.get(id)?.state !== null || damaged.has(id));
@@ -172,17 +177,18 @@ async function writeEffects(tx: Db, stream: Stream, folded: Map<string, Folded>,
     stream.key,
     all.flatMap(({ history }) => history),
   );
-  await enqueueHints(
+  await wantReads(
     tx,
-    stream.key,
+    stream,
     all.flatMap(({ hints }) => hints),
   );
-  if (await hasOpenDeadLetters(tx, stream.key)) await supersede(tx, stream.key, all.flatMap(settledOf));
+  if (await hasOpenDeadLetters(tx, stream.key))
+    await supersede(
+      tx,
+      stream.key,
+      all.flatMap(({ settled }) => settled),
+    );
 }
-
-/** What the record is now known to be, and since when: any older dead letter of it has had its answer. */
-const settledOf = ({ externalId, settledAt }: Folded): { externalId: string; hi: Instant }[] =>
-  settledAt === BEFORE_ALL ? [] : [{ externalId, hi: settledAt }];
 
 /** Ids of records that are unchanged at the source but whose row is not what we wrote. */
 async function findDamaged(tx: Db, stream: Stream, folded: Map<string, Folded>): Promise<Set<string>> {

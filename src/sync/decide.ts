@@ -39,9 +39,10 @@ export function decide(stored: RecordState, observed: Observation, context: Deci
   const input: Input = { state, isRepaired, seen, caps, now };
   const order = decideOrder(seen, state, caps);
 
-  if (isSameContent(seen, state)) return { kind: 'noop', next: order === 'older' ? null : recordSighting(input) };
+  const isOlder = order === 'older';
+  if (isSameContent(seen, state)) return { kind: 'noop', next: isOlder ? null : recordSighting(input), isOlder };
   if (seen.content === null && state.status === 'tombstone') {
-    return { kind: 'noop', next: order === 'older' ? null : recordAbsence(state, seen) };
+    return { kind: 'noop', next: isOlder ? null : recordAbsence(state, seen), isOlder };
   }
   if (isRegression(input)) return decideRegression(input);
   switch (order) {
@@ -122,9 +123,13 @@ function recordAbsence(state: RecordState, seen: Observation): RecordState | nul
   return isNews ? next : null;
 }
 
-/** A fresh read that shows an older version than ours: a restored source, a re-created id, or a damaged state. */
+/**
+ * A fresh read that shows an older version than ours: a restored source, a re-created id, or a damaged state. Where nobody
+ * can be asked by id, the rows of full runs are such reads: one finds it, a later one confirms it.
+ */
 function isRegression({ state, seen, caps }: Input): boolean {
-  if (seen.channel !== 'get' || seen.version === null || seen.content === null) return false;
+  const isRead = seen.channel === 'get' || (seen.isFullRun && !caps.canGet);
+  if (!isRead || seen.version === null || seen.content === null) return false;
   const held = state.status === 'tombstone' ? state.tombVersion : state.version;
   if (state.status === 'none' || held === null) return false;
   return seen.version < held - caps.versionSkew && orderByInterval(seen, state) === 'newer';

@@ -2,9 +2,10 @@ import { assertNever } from '../lib/assert-never.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
 import type { Decision, Need } from '../model/decision.ts';
 import type { NewHint } from '../model/hint.ts';
-import { BEFORE_ALL, type Instant } from '../model/instant.ts';
+import type { Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
+import type { Settled } from '../store/dead-letters.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
 import { decide } from './decide.ts';
 import type { Stream } from './stream.ts';
@@ -25,8 +26,8 @@ export type Folded = {
   /** Content of the last sighting, for comparing with the row. */
   readonly content: Content | null;
   readonly last: Outcome['kind'];
-  /** Latest moment of a sighting that was applied, or that showed what we hold; before all moments when there is none. */
-  readonly settledAt: Instant;
+  /** Sightings that were applied, or that showed what we hold: what older dead letters of the record are answered by. */
+  readonly settled: readonly Settled[];
   readonly outcomes: ReadonlyMap<Sighted, Outcome>;
   readonly history: readonly HistoryEntry[];
   readonly hints: readonly NewHint[];
@@ -52,7 +53,7 @@ export function foldRecord(
   let hasDied = false;
   // The row that stands for this record before the batch. Of any other key a row would be somebody else's.
   const heldKey = stored?.status === 'live' ? keyOf(stored) : null;
-  let settledAt = BEFORE_ALL;
+  const settled: Settled[] = [];
 
   for (const sighted of group) {
     const decision = decide(state, sighted.seen, context);
@@ -65,10 +66,10 @@ export function foldRecord(
       isChanged = true;
       hasDied ||= decision.kind === 'delete';
     }
-    if (decision.kind !== 'stale' && decision.kind !== 'verify') settledAt = Math.max(settledAt, sighted.seen.hi);
+    settled.push(...settledBy(decision, sighted));
     outcomes.set(sighted, outcome);
     history.push(...entryFor(decision, outcome, sighted, state));
-    hints.push(...hintFor(decision, sighted));
+    hints.push(...hintFor(stream, decision, sighted));
   }
   const lastSighted = group.at(-1);
   return {
@@ -78,7 +79,7 @@ export function foldRecord(
     leftKeys: effect?.kind === 'upsert' && heldKey !== null && (hasDied || keyOf(state) !== heldKey) ? [heldKey] : [],
     content: lastSighted?.seen.content ?? null,
     last: (lastSighted && outcomes.get(lastSighted)?.kind) ?? 'noop',
-    settledAt,
+    settled,
     outcomes,
     history,
     hints,
@@ -147,7 +148,16 @@ function entry(
   };
 }
 
-function hintFor(decision: Decision, sighted: Sighted): NewHint[] {
+function settledBy(decision: Decision, { seen }: Sighted): Settled[] {
+  if (decision.kind === 'stale' || decision.kind === 'verify') return [];
+  if (decision.kind === 'noop' && decision.isOlder) return [];
+  const { externalId, version, lo, hi } = seen;
+  return [{ externalId, version, lo, hi, isEffective: decision.kind !== 'noop' }];
+}
+
+function hintFor(stream: Stream, decision: Decision, sighted: Sighted): NewHint[] {
+  // The next full run confirms it; one made at once would come too early.
+  if (decision.kind === 'verify' && decision.reason === 'regression' && stream.get === null) return [];
   if (decision.kind === 'verify') return [hint(sighted, decision.need)];
   if (decision.kind === 'upsert' && decision.verify !== null) return [hint(sighted, decision.verify)];
   return [];

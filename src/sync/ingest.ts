@@ -5,7 +5,6 @@ import { isEffective, type Outcome, type Sighted } from '../model/apply.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
 import { setAside } from '../store/dead-letters.ts';
-import { enqueueHints } from '../store/hints.ts';
 import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
 import { readStates } from '../store/record-states.ts';
 import { pauseStream } from '../store/streams.ts';
@@ -17,6 +16,7 @@ import type { Integration } from './integration.ts';
 import { setUnmappedAside, type Unmapped } from './quarantine.ts';
 import { decideAfterFailure, MAX_ATTEMPTS } from './retry.ts';
 import type { Stream } from './stream.ts';
+import { wantReads } from './want.ts';
 
 export type IngestDeps = SyncDeps & { readonly integrations: ReadonlyMap<string, Integration> };
 export type IngestReport = { readonly claimed: number; readonly applied: number; readonly hints: number };
@@ -109,17 +109,20 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
     const done = await applyOrHold(tx, deps, stream, sighted);
     for (const [place, one] of sighted.entries()) outcomes.set(one, done[place] ?? { kind: 'noop' });
     for (const one of unmapped) await setUnmappedAside(tx, stream, one);
-    await enqueueHints(tx, stream.key, wanted);
+    await wantReads(tx, stream, wanted);
     effective.set(stream, done.filter(isEffective).length);
     hints += wanted.length + done.filter(({ kind }) => kind === 'verify').length;
   }
   return { outcomes, effective, hints };
 }
 
-/** Records that we hold and that an event shows to be none of the entity's any more: reading them settles it. */
+/**
+ * Records that we hold and that an event shows to be none of the entity's any more. It may be a foreign record with the
+ * same id, so nothing is removed on its word: reading settles it, or a full run where nothing can be read by id.
+ */
 async function leavers(tx: Db, stream: Stream, events: readonly EventPart[]): Promise<NewHint[]> {
   const hints = events.flatMap((event): NewHint[] => (event.kind === 'not_ours' ? [event.hint] : []));
-  if (hints.length === 0 || stream.get === null) return [];
+  if (hints.length === 0) return [];
   const states = await readStates(
     tx,
     stream.key,

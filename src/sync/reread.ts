@@ -9,6 +9,7 @@ import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
 import { addRunDeletions, readRun } from '../store/runs.ts';
+import { requireFullRun } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
@@ -44,7 +45,7 @@ export async function rereadOnce(deps: IngestDeps, limit: number, signal: AbortS
 async function rereadSafely(deps: IngestDeps, hint: LeasedHint, signal: AbortSignal): Promise<boolean> {
   const stream = deps.streams.get(streamName(hint));
   if (stream === undefined || stream.get === null) {
-    await drop(deps, hint);
+    await drop(deps, stream, hint);
     return false;
   }
   try {
@@ -235,6 +236,8 @@ async function countDrift(deps: IngestDeps, stream: Stream, hint: LeasedHint, ou
 }
 
 /** The stream cannot read by id any more: what the hint wanted is owed by the next full run. */
-async function drop(deps: IngestDeps, hint: LeasedHint): Promise<void> {
-  await deps.db.transaction((tx) => finishHint(tx, hint));
+async function drop(deps: IngestDeps, stream: Stream | undefined, hint: LeasedHint): Promise<void> {
+  await deps.db.transaction(async (tx) => {
+    if ((await finishHint(tx, hint)) && stream !== undefined) await requireFullRun(tx, stream.key);
+  });
 }

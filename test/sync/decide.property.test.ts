@@ -171,7 +171,7 @@ const mutants: readonly (readonly [name: string, rules: Partial<Rules>])[] = [
     {
       decide: (state, seen, context) => {
         const decision = decide(state, seen, context);
-        return decision.kind === 'noop' ? { kind: 'noop', next: null } : decision;
+        return decision.kind === 'noop' ? { ...decision, next: null } : decision;
       },
     },
   ],

@@ -278,6 +278,23 @@ test('an older version is believed only when a later read shows it again', async
   t.match(decide(first.next, normal, contextOf(caps)), { kind: 'upsert', next: { version: 10n, regressSeenAt: null } });
 });
 
+test('where nothing can be read by id, two full runs a while apart bring a version down that was too high', async (t) => {
+  const { caps } = shapeOf({ versionKind: 'counter', canGet: false });
+  for (const state of [live({ version: 9n }), buried({ tombVersion: 9n })]) {
+    const row = seenAs({ isFullRun: true, content: B, version: 2n });
+    const first = decide(state, row, contextOf(caps));
+    t.match(first, { kind: 'verify', reason: 'regression', next: { regressSeenAt: NOW } });
+    if (first.kind !== 'verify' || first.next === null) return;
+    const soon = { ...row, lo: at(59_000), hi: at(59_010) };
+    t.match(decide(first.next, soon, { ...contextOf(caps), now: at(59_020) }), { kind: 'verify', next: null });
+    const later = { ...row, lo: at(60_000), hi: at(60_010) };
+    const accepted = decide(first.next, later, { ...contextOf(caps), now: at(60_020) });
+    t.match(accepted, { kind: 'upsert', next: { version: 2n, regressSeenAt: null } });
+    const incremental = { ...later, isFullRun: false };
+    t.match(decide(first.next, incremental, { ...contextOf(caps), now: at(60_020) }), { kind: 'stale' });
+  }
+});
+
 test('an equal tag is compared only between reads by id, and never holds for ever', async (t) => {
   const { caps } = shapeOf({ versionKind: 'none' });
   const state = live({ etag: 'e1' });
@@ -300,11 +317,11 @@ test('a record first seen by a hook without version is shown at once and read', 
 test('an unchanged sighting of an exact version leaves no trace', async (t) => {
   const { caps } = shapeOf({ versionKind: 'counter' });
   const page = seenAs({ version: 3n, isFullRun: true });
-  t.same(decide(live({ version: 3n }), page, contextOf(caps)), { kind: 'noop', next: null });
+  t.same(decide(live({ version: 3n }), page, contextOf(caps)), { kind: 'noop', next: null, isOlder: false });
   const old = 1_000_000n;
   t.same(
     decide(live({ version: old }), seenAs({ version: old }), contextOf()),
-    { kind: 'noop', next: null },
+    { kind: 'noop', next: null, isOlder: false },
     'nor of an old timestamp',
   );
   t.match(decide(live({ version: 3n }), { ...page, version: 4n }, contextOf(caps)), {

@@ -1,7 +1,8 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { readStream } from '../../src/store/streams.ts';
 import { ingestOnce } from '../../src/sync/ingest.ts';
-import { createWorker, customer, shareDatabase, upsert, type World } from './world.ts';
+import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
 const stateMarks = (world: World) =>
@@ -236,6 +237,75 @@ test('a dead letter is superseded when a later sighting shows what we hold', asy
   await world.ingest();
   t.same(await world.deadLetters(), []);
   t.match(await world.deadLetters('superseded'), [{ externalId: 'c1' }]);
+});
+
+test('a late copy of what we hold does not close the dead letter of a newer version', async (t) => {
+  for (const versionKind of ['counter', 'none'] as const) {
+    const world = await createWorld(t, { versionKind });
+    await world.deliver(upsert(customer('c1', { version: 1 })));
+    await world.ingest();
+    await world.deliver(upsert(customer('c1', { version: 2, name: 42 })));
+    await world.ingest();
+    t.equal((await world.deadLetters()).length, 1);
+    await world.deliver(upsert(customer('c1', { version: 1 })));
+    await world.ingest();
+    t.equal((await world.deadLetters()).length, 1, `${versionKind}: the mapping has no version to compare by`);
+  }
+  const world = await createWorld(t);
+  await world.deliver(upsert(customer('c1', { version: 2 })));
+  await world.ingest();
+  await world.deliver(upsert(customer('c1', { version: 3, amount: -1 })));
+  await world.ingest();
+  for (const version of [1, 2]) {
+    await world.deliver(upsert(customer('c1', { version })));
+    await world.ingest();
+    t.equal((await world.deadLetters()).length, 1, `version ${version}`);
+  }
+  await world.deliver(upsert(customer('c1', { version: 4 })));
+  await world.ingest();
+  t.same(await world.deadLetters(), []);
+});
+
+test('where nothing can be read by id, what would be a read is owed as a full run', async (t) => {
+  const owed = async (world: World) => (await readStream(world.db, KEY))?.needsFullAt != null;
+  const told = [
+    ['a record that has left', upsert({ id: 'c1', kind: 'product', version: 2 }), true],
+    ['a deletion that does not pass for ours', { events: [{ type: 'delete', record: { id: 'c1', kind: 'x' } }] }, true],
+    ['a foreign record', upsert({ id: 'p1', kind: 'product', version: 2 }), false],
+    [
+      'a patch across a gap',
+      { events: [{ type: 'patch', record: { id: 'c1', version: 9 }, previousVersion: 8 }] },
+      true,
+    ],
+    ['a thin event', { events: [{ type: 'changed', id: 'c1' }] }, true],
+  ] as const;
+  for (const [what, body, isOwed] of told) {
+    const world = await createWorld(t, { canGet: false, keepsBase: true });
+    await world.deliver(upsert(customer('c1', { version: 1 })));
+    await world.ingest();
+    await world.run(sql`UPDATE sync.streams SET needs_full_at = NULL`);
+    await world.deliver(body);
+    await world.ingest();
+    t.same(await world.hints(), [], what);
+    t.equal(await owed(world), isOwed, what);
+    t.equal((await world.rows()).length, 1, 'nothing is removed on the event’s word');
+  }
+});
+
+test('a record that has left its entity loses its row by the next two full runs where it cannot be read', async (t) => {
+  const world = await createWorld(t, { canGet: false, deletions: { maxShare: 1, minimum: 5 } });
+  for (const id of ['c1', 'c2']) world.source.records.set(id, customer(id, { version: 1 }));
+  await world.reconcile();
+  await world.pass(60_000);
+  world.source.records.set('c1', { id: 'c1', kind: 'product', version: 2 });
+  await world.deliver({ events: [{ type: 'delete', record: { id: 'c1', kind: 'product' } }] });
+  await world.ingest();
+  await world.reconcile();
+  await world.reconcile();
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c2'],
+  );
 });
 
 test('a child waits for its parent, and is given up only after its last attempt', async (t) => {

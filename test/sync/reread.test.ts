@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
 import { enqueueHints } from '../../src/store/hints.ts';
+import { readStream } from '../../src/store/streams.ts';
 import { rereadOnce } from '../../src/sync/reread.ts';
 import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
 
@@ -270,6 +271,15 @@ test('a stop while a read is under way keeps the hint for the next worker', asyn
   await want(world, 'c1');
   t.same(await rereadOnce(world.deps, 10, stop.signal), { claimed: 1, applied: 0 });
   t.match(await world.hints(), [{ external_id: 'c1' }]);
+});
+
+test('a hint of a stream that cannot read by id any more is owed as a full run', async (t) => {
+  const world = await createWorld(t, { canGet: false });
+  await world.run(sql`UPDATE sync.streams SET needs_full_at = NULL`);
+  await want(world, 'c1');
+  t.same(await world.reread(), { claimed: 1, applied: 0 });
+  t.same(await world.hints(), []);
+  t.ok((await readStream(world.db, KEY))?.needsFullAt);
 });
 
 test('two hints of one record merge into what satisfies both', async (t) => {
