@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Logger, pino } from 'pino';
@@ -124,8 +125,10 @@ async function readAll({
   const loaded = await loadConfig(path, workingFolder);
   if (!loaded.ok) problems.push({ path: 'SYNCLINE_CONFIG', problem: loaded.problem });
   const checked = loaded.ok ? checkConfig(loaded.definition, environment) : null;
+  if (loaded.ok && checked?.ok) problems.push(...migrationProblems(checked.definition, loaded.folder));
   if (checked !== null && !checked.ok) problems.push(...checked.problems);
-  if (!settings.ok || !loaded.ok || checked === null || !checked.ok) throw new StartError(problems);
+  if (problems.length > 0 || !settings.ok || !loaded.ok || checked === null || !checked.ok)
+    throw new StartError(problems);
   return { settings: settings.settings, config: { definition: checked.definition, folder: loaded.folder } };
 }
 
@@ -134,10 +137,24 @@ const dataDir = (settings: ServerSettings, { workingFolder }: StartOptions): str
 
 async function applyMigrations(database: Database, { definition, folder }: CheckedConfig): Promise<void> {
   await migrateDatabase(database);
-  const { migrations } = definition;
-  if (migrations === undefined) return;
-  const path = migrations instanceof URL ? fileURLToPath(migrations) : resolve(folder, migrations);
-  await migrateFolder(database, path, USER_MIGRATIONS_TABLE);
+  const path = migrationsFolder(definition, folder);
+  if (path !== null) await migrateFolder(database, path, USER_MIGRATIONS_TABLE);
+}
+
+function migrationsFolder({ migrations }: ConfigDefinition, folder: string): string | null {
+  if (migrations === undefined) return null;
+  return migrations instanceof URL ? fileURLToPath(migrations) : resolve(folder, migrations);
+}
+
+function migrationProblems(definition: ConfigDefinition, folder: string): StartProblem[] {
+  const path = migrationsFolder(definition, folder);
+  if (path === null || existsSync(join(path, 'meta', '_journal.json'))) return [];
+  return [
+    {
+      path: 'migrations',
+      problem: 'is no folder of migrations: expected one made by drizzle-kit, with meta/_journal.json',
+    },
+  ];
 }
 
 type AssembleParts = {

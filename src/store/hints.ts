@@ -5,7 +5,12 @@ import { queryRows } from '../db/query.ts';
 import type { HintReason, LeasedHint, NewHint } from '../model/hint.ts';
 import type { StreamKey } from '../model/observation.ts';
 
-/** Adds hints, or strengthens those that are ready already: sooner, and satisfied only by what satisfies both. */
+/** Reasons whose read is expected to find nothing, as far as anybody knows. */
+const ABSENCE_REASONS: readonly HintReason[] = ['delete', 'sweep', 'reconcile_ids'];
+
+export const expectsAbsence = (reason: HintReason): boolean => ABSENCE_REASONS.includes(reason);
+
+/** Adds hints, or strengthens those that are ready already: sooner, satisfied only by what satisfies both, and expecting an absence where either does. */
 export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHint[]): Promise<void> {
   if (hints.length === 0) return;
   const rows = mergeSameRecord(hints).map((hint) => ({
@@ -32,7 +37,9 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
         SET run_at = LEAST(h.run_at, excluded.run_at), need_lo = GREATEST(h.need_lo, excluded.need_lo),
             min_version = CASE WHEN h.min_version IS NOT NULL AND excluded.min_version IS NOT NULL
                                THEN GREATEST(h.min_version, excluded.min_version) END,
-            run_id = coalesce(h.run_id, excluded.run_id)`,
+            reason = CASE WHEN excluded.reason = ANY(${sql.param(ABSENCE_REASONS)}::text[])
+                            AND h.reason <> ALL(${sql.param(ABSENCE_REASONS)}::text[]) THEN excluded.reason ELSE h.reason END,
+            attempt = LEAST(h.attempt, excluded.attempt), run_id = coalesce(h.run_id, excluded.run_id)`,
   );
 }
 
@@ -96,6 +103,16 @@ export async function finishHint(tx: Db, hint: LeasedHint): Promise<boolean> {
   return rows.length > 0;
 }
 
+/** Which of these records have a hint, waiting or being worked on: a read of them may be under way. */
+export async function findHinted(db: Db, key: StreamKey, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await queryRows<{ external_id: string }>(
+    db,
+    sql`SELECT external_id FROM sync.hints
+        WHERE integration = ${key.integration} AND entity = ${key.entity} AND external_id = ANY(${sql.param(ids)}::text[])`,
+  );
+  return new Set(rows.map((row) => row.external_id));
+}
+
 export type HintQueue = StreamKey & { readonly waiting: number; readonly oldestAt: number | null };
 
 /** How many hints wait or are being worked on, per stream. */
@@ -135,6 +152,8 @@ function mergeSameRecord(hints: readonly NewHint[]): NewHint[] {
 
 const strengthen = (left: NewHint, right: NewHint): NewHint => ({
   ...left,
+  reason: expectsAbsence(right.reason) && !expectsAbsence(left.reason) ? right.reason : left.reason,
+  attempt: Math.min(left.attempt, right.attempt),
   needLo: Math.max(left.needLo, right.needLo),
   runAt: Math.min(left.runAt, right.runAt),
   minVersion: bothVersions(left.minVersion, right.minVersion),

@@ -93,7 +93,7 @@ export async function readRow(db: Db, table: TargetTable, key: string): Promise<
 
 export type TargetProblem = { readonly table: string; readonly problem: string };
 
-/** What would keep Syncline from writing to this table: it is missing, lacks a column, or its key is not unique. */
+/** What would keep Syncline from writing to this table: it is missing, lacks a column or a right, or its key is not unique. */
 export async function checkTarget(db: Db, table: TargetTable): Promise<TargetProblem[]> {
   const name = `${table.schema}.${table.name}`;
   const columns = await queryRows<{ name: string }>(
@@ -108,6 +108,12 @@ export async function checkTarget(db: Db, table: TargetTable): Promise<TargetPro
   const problems = Object.values(table.columns)
     .filter((column) => !present.has(column.name))
     .map((column) => ({ table: name, problem: `has no column ${column.name}; the mapping writes it` }));
+  if (!(await isWritable(db, table))) {
+    problems.push({
+      table: name,
+      problem: 'must be readable and writable by the database user: grant SELECT, INSERT, UPDATE and DELETE',
+    });
+  }
   if (!(await isUnique(db, table))) {
     const key = keyColumn(table).name;
     problems.push({
@@ -116,6 +122,15 @@ export async function checkTarget(db: Db, table: TargetTable): Promise<TargetPro
     });
   }
   return problems;
+}
+
+async function isWritable(db: Db, table: TargetTable): Promise<boolean> {
+  const rights = ['SELECT', 'INSERT', 'UPDATE', 'DELETE'].map((right) => `has_table_privilege(c.oid, '${right}')`);
+  const rows = await queryRows(
+    db,
+    sql`SELECT 1 AS one FROM pg_class c WHERE c.oid = to_regclass(${tableName(table)}) AND ${sql.raw(rights.join(' AND '))}`,
+  );
+  return rows.length > 0;
 }
 
 async function isUnique(db: Db, table: TargetTable): Promise<boolean> {

@@ -1,8 +1,10 @@
 import type { Db } from '../db/connect.ts';
+import { failureKind } from '../db/failure.ts';
 import { type Instant, toDate } from '../model/instant.ts';
 import { type HistoryRow, readHistory } from '../store/record-history.ts';
 import { readStates } from '../store/record-states.ts';
 import { readRow } from '../store/target.ts';
+import { describeFailure } from './failures.ts';
 import type { Stream } from './stream.ts';
 
 const MAX_HISTORY = 100;
@@ -12,13 +14,13 @@ export async function explainRecord(db: Db, stream: Stream, externalId: string) 
   const state = (await readStates(db, stream.key, [externalId])).get(externalId);
   const history = await readHistory(db, stream.key, externalId, MAX_HISTORY);
   if (state === undefined && history.length === 0) return null;
-  const row = await readRow(db, stream.target, state?.targetKey ?? externalId);
+  const row = await readRowIfAny(db, stream, state?.targetKey ?? externalId);
   return {
     ...stream.key,
     id: externalId,
     status: state?.status ?? 'none',
     version: versionText(stream, state?.version ?? null),
-    row,
+    ...row,
     tombstone:
       state?.status === 'tombstone'
         ? { version: versionText(stream, state.tombVersion), seenAt: iso(state.hi), isSoft: state.isTombSoft }
@@ -27,6 +29,16 @@ export async function explainRecord(db: Db, stream: Stream, externalId: string) 
     timesApplied: state?.appliedSeq ?? 0,
     history: history.map((entry) => told(stream, entry)),
   };
+}
+
+/** The page that should explain why nothing is written must not fail for the same reason. */
+async function readRowIfAny(db: Db, stream: Stream, key: string) {
+  try {
+    return { row: await readRow(db, stream.target, key), rowProblem: null };
+  } catch (error) {
+    if (failureKind(error) !== 'schema') throw error;
+    return { row: null, rowProblem: describeFailure(error).message };
+  }
 }
 
 const told = (stream: Stream, entry: HistoryRow) => ({
