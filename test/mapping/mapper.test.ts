@@ -526,7 +526,6 @@ test('the fingerprint changes with the version and the marker', async (t) => {
   const printed = (more: Partial<typeof form>) => createMapper({ ...form, ...more }).fingerprint;
   const prints = [
     printed({}),
-    printed({ version: { kind: 'none' } }),
     printed({ version: { kind: 'counter', field: 'updated_at' } }),
     printed({ version: { kind: 'timestamp', field: 'elsewhere', format: 'iso', precision: 'second' } }),
     printed({ version: { kind: 'timestamp', field: 'updated_at', format: 'epoch_ms' } }),
