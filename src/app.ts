@@ -81,7 +81,9 @@ export async function createApp(options: AppOptions): Promise<App> {
     tally: createTally(),
     absenceBrake: createAbsenceBrake(options.nowMs),
     random: options.random,
-    wakeHints: wake('hints'),
+    wakeHints: () => {
+      for (const name of integrations.keys()) wake(hintsLoopOf(name))();
+    },
     crashPoint: options.crashPoint ?? (() => {}),
   };
   const hasRole = (role: ServerSettings['roles'][number]) => settings.roles.includes(role);
@@ -115,7 +117,11 @@ export async function createApp(options: AppOptions): Promise<App> {
     start('tally', TALLY_FLUSH_MS, () => flushTally(deps));
     if (hasRole('worker')) {
       start('ingest', POLL_MS, async () => (await ingestOnce(deps, INGEST_BATCH)).claimed > 0);
-      start('hints', POLL_MS, async (signal) => (await rereadOnce(deps, HINT_BATCH, signal)).claimed > 0);
+      // One for each: a source that answers slowly holds up no reads from the others.
+      for (const name of integrations.keys()) {
+        const runOnce = async (signal: AbortSignal) => (await rereadOnce(deps, HINT_BATCH, signal, [name])).claimed > 0;
+        start(hintsLoopOf(name), POLL_MS, runOnce);
+      }
       for (let place = 0; place < RUN_LOOPS; place++) {
         start(`runs-${place}`, RUN_POLL_MS, (signal) => workNextRun(deps, signal));
       }
@@ -171,6 +177,8 @@ const streamsOf = (integrations: ReadonlyMap<string, Integration>): ReadonlyMap<
       [...streams.values()].map((stream) => [streamName(stream.key), stream]),
     ),
   );
+
+const hintsLoopOf = (integration: string): string => `hints-${integration}`;
 
 const wakeRuns = (loops: ReadonlyMap<string, Loop>) => () => {
   for (let place = 0; place < RUN_LOOPS; place++) loops.get(`runs-${place}`)?.wake();

@@ -6,8 +6,8 @@ import type { Instant } from './instant.ts';
  */
 export const INBOX_TRANSITIONS = {
   received: { apply: 'applied', skip: 'skipped', defer: 'received', give_up: 'dead' },
-  dead: { replay: 'received' },
-  applied: {},
+  dead: { replay: 'received', redeliver: 'received' },
+  applied: { replay: 'received' },
   skipped: {},
 } as const;
 
@@ -42,4 +42,11 @@ export type DeliveryOutcome =
       readonly eventType: string | null;
       readonly outcome: string;
     }
-  | { readonly id: number; readonly to: 'received'; readonly waitMs: number; readonly outcome: string };
+  | {
+      readonly id: number;
+      readonly to: 'received';
+      readonly waitMs: number;
+      readonly outcome: string;
+      /** It counts as an attempt; waiting for a table that is missing does not. */
+      readonly isFailure: boolean;
+    };

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
 import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
@@ -8,15 +8,64 @@ import type { Instant } from '../model/instant.ts';
 /** What the database made of a new delivery; null when its dedupe key was there already. */
 export type StoredDelivery = { readonly id: number; readonly receivedAt: Instant };
 
+type StoredRow = { id: string; correlation_id: string; received_at: number };
+
 /**
  * Stores deliveries in one statement and so in one commit. Bodies travel as one buffer with offsets, because escaping
- * them one by one costs more than the insert. Keys must be unique within the batch.
- * @returns by correlation id, the deliveries that were new.
+ * them one by one costs more than the insert. Keys must be unique within the batch. A delivery whose key is known is
+ * stored no second time, but for one that is dead: sent again by the provider, it is worked on again, as it now came.
+ * @returns by correlation id, the deliveries that were new or are worked on again.
  */
 export async function insertDeliveries(
   db: Db,
   deliveries: readonly NewDelivery[],
 ): Promise<Map<string, StoredDelivery>> {
+  const rows = await queryRows<StoredRow>(
+    db,
+    sql`INSERT INTO sync.inbox_deliveries (integration, dedupe_key, delivery_id, headers, correlation_id, body)
+        SELECT d.integration, d.dedupe_key, d.delivery_id, d.headers, d.correlation_id, d.body FROM ${asRows(deliveries)}
+        ON CONFLICT (integration, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+        RETURNING id::text AS id, correlation_id, ${sql.raw(instantColumn('received_at'))}`,
+  );
+  if (rows.length < deliveries.length) {
+    const stored = new Set(rows.map((row) => row.correlation_id));
+    rows.push(
+      ...(await reviveDeliveries(
+        db,
+        deliveries.filter(({ correlationId }) => !stored.has(correlationId)),
+      )),
+    );
+  }
+  return new Map(rows.map((row) => [row.correlation_id, { id: Number(row.id), receivedAt: Number(row.received_at) }]));
+}
+
+/**
+ * Puts those back to work that are dead. A statement of its own: `ON CONFLICT DO UPDATE` would wait for the worker that
+ * holds a delivery, and with it every sender whose delivery shares the commit.
+ */
+async function reviveDeliveries(db: Db, deliveries: readonly NewDelivery[]): Promise<StoredRow[]> {
+  const rows = await queryRows<StoredRow>(
+    db,
+    sql`UPDATE sync.inbox_deliveries AS i
+        SET state = 'received', body = d.body, headers = d.headers, delivery_id = d.delivery_id,
+            correlation_id = d.correlation_id, received_at = clock_timestamp(), next_attempt_at = clock_timestamp(),
+            attempt = 0, outcome = NULL, finished_at = NULL
+        FROM ${asRows(deliveries)}
+        WHERE i.integration = d.integration AND i.dedupe_key = d.dedupe_key AND i.state = 'dead'
+        RETURNING i.id::text AS id, i.correlation_id, ${sql.raw(instantColumn('i.received_at'))}`,
+  );
+  if (rows.length === 0) return rows;
+  // If it fails again that is a dead letter of its own.
+  await queryRows(
+    db,
+    sql`UPDATE sync.dead_letters SET state = 'replayed', last_at = clock_timestamp()
+        WHERE state = 'open' AND external_id IS NULL
+          AND inbox_id = ANY(${sql.param(rows.map((row) => row.id))}::bigint[])`,
+  );
+  return rows;
+}
+
+function asRows(deliveries: readonly NewDelivery[]): SQL {
   const offsets: number[] = [];
   let offset = 1;
   for (const { body } of deliveries) {
@@ -24,20 +73,14 @@ export async function insertDeliveries(
     offset += body.length;
   }
   const column = (pick: (delivery: NewDelivery) => string | number | null) => sql.param(deliveries.map(pick));
-  const rows = await queryRows<{ id: string; correlation_id: string; received_at: number }>(
-    db,
-    sql`INSERT INTO sync.inbox_deliveries (integration, dedupe_key, delivery_id, headers, correlation_id, body)
-        SELECT d.integration, d.dedupe_key, d.delivery_id, d.headers, d.correlation_id,
-               substring(${Buffer.concat(deliveries.map((delivery) => delivery.body))}::bytea FROM d.start FOR d.size)
-        FROM unnest(${column((d) => d.integration)}::text[], ${column((d) => d.dedupeKey)}::text[],
-                    ${column((d) => d.deliveryId)}::text[], ${column((d) => JSON.stringify(d.headers))}::text[],
-                    ${column((d) => d.correlationId)}::text[], ${sql.param(offsets)}::int[],
-                    ${column((d) => d.body.length)}::int[])
-          AS d(integration, dedupe_key, delivery_id, headers, correlation_id, start, size)
-        ON CONFLICT (integration, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
-        RETURNING id::text AS id, correlation_id, ${sql.raw(instantColumn('received_at'))}`,
-  );
-  return new Map(rows.map((row) => [row.correlation_id, { id: Number(row.id), receivedAt: Number(row.received_at) }]));
+  return sql`(
+    SELECT integration, dedupe_key, delivery_id, headers, correlation_id,
+           substring(${Buffer.concat(deliveries.map((delivery) => delivery.body))}::bytea FROM start FOR size) AS body
+    FROM unnest(${column((d) => d.integration)}::text[], ${column((d) => d.dedupeKey)}::text[],
+                ${column((d) => d.deliveryId)}::text[], ${column((d) => JSON.stringify(d.headers))}::text[],
+                ${column((d) => d.correlationId)}::text[], ${sql.param(offsets)}::int[],
+                ${column((d) => d.body.length)}::int[])
+      AS u(integration, dedupe_key, delivery_id, headers, correlation_id, start, size)) AS d`;
 }
 
 type DeliveryRow = {
@@ -102,30 +145,33 @@ export async function finishDeliveries(tx: Db, outcomes: readonly DeliveryOutcom
   if (outcomes.length === 0) return;
   const rows = outcomes.map((o) =>
     o.to === 'received'
-      ? { id: o.id, state: o.to, outcome: o.outcome, event_type: null, wait_ms: o.waitMs }
-      : { id: o.id, state: o.to, outcome: o.outcome, event_type: o.eventType, wait_ms: null },
+      ? { id: o.id, state: o.to, outcome: o.outcome, event_type: null, wait_ms: o.waitMs, is_failure: o.isFailure }
+      : { id: o.id, state: o.to, outcome: o.outcome, event_type: o.eventType, wait_ms: null, is_failure: true },
   );
   await queryRows(
     tx,
     sql`UPDATE sync.inbox_deliveries AS d
         SET state = o.state, outcome = o.outcome, event_type = coalesce(d.event_type, o.event_type),
-            attempt = LEAST(d.attempt + 1, 32000),
+            attempt = LEAST(d.attempt + CASE WHEN o.is_failure THEN 1 ELSE 0 END, 32000),
             next_attempt_at = CASE WHEN o.wait_ms IS NULL THEN d.next_attempt_at
                                    ELSE clock_timestamp() + o.wait_ms * interval '1 millisecond' END,
             finished_at = CASE WHEN o.state = 'received' THEN NULL ELSE clock_timestamp() END
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
-          AS o(id bigint, state text, outcome text, event_type text, wait_ms float8)
+          AS o(id bigint, state text, outcome text, event_type text, wait_ms float8, is_failure boolean)
         WHERE d.id = o.id AND d.state = 'received'`,
   );
 }
 
-/** Puts a dead delivery back, to be worked on again. @returns false when it is not dead, or its payload has expired. */
+/**
+ * Puts a delivery back, to be worked on again: a dead one, or an applied one of which a record was set aside.
+ * @returns false when it waits already, or its payload has expired.
+ */
 export async function replayDelivery(tx: Db, id: number): Promise<boolean> {
   const rows = await queryRows(
     tx,
     sql`UPDATE sync.inbox_deliveries
         SET state = 'received', finished_at = NULL, outcome = NULL, attempt = 0, next_attempt_at = clock_timestamp()
-        WHERE id = ${id} AND state = 'dead' AND body IS NOT NULL RETURNING 1 AS one`,
+        WHERE id = ${id} AND state IN ('dead', 'applied') AND body IS NOT NULL RETURNING 1 AS one`,
   );
   return rows.length > 0;
 }

@@ -4,6 +4,7 @@ import { readDatabaseNow } from '../db/instants.ts';
 import { isEffective, type Outcome, type Sighted } from '../model/apply.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { ClaimedDelivery, DeliveryOutcome } from '../model/inbox.ts';
+import type { Instant } from '../model/instant.ts';
 import { setAside } from '../store/dead-letters.ts';
 import { claimDeliveries, finishDeliveries } from '../store/inbox.ts';
 import { readStates } from '../store/record-states.ts';
@@ -37,7 +38,8 @@ export async function ingestOnce(deps: IngestDeps, limit: number): Promise<Inges
   } catch (error) {
     const kind = failureKind(error);
     if (kind === 'connection' || kind === 'full' || held.length === 0) throw error;
-    if (kind === 'serialization' || kind === 'lock_timeout') return { claimed: held.length, applied: 0, hints: 0 };
+    // Nothing was worked off, and who is in the way needs a moment: the report lets the caller wait.
+    if (kind === 'serialization' || kind === 'lock_timeout') return { claimed: 0, applied: 0, hints: 0 };
     deps.log.error(
       { ...describeFailure(error), err: error, deliveries: held.length },
       'batch failed; trying one by one',
@@ -65,7 +67,7 @@ async function ingestBatch(
       tx,
       parts.map((one) => outcomeOf(deps, one, applied.outcomes)),
     );
-    return { claimed, parts, applied };
+    return { parts, applied };
   });
   if (work === null) return { claimed: 0, applied: 0, hints: 0 };
   for (const { delivery, eventType, unknownTypes, problem } of work.parts) {
@@ -78,15 +80,10 @@ async function ingestBatch(
     if (problem !== null) deps.tally.deliveries(delivery.integration, 'unreadable', 1);
   }
   await deps.crashPoint('C6');
-  for (const [stream, count] of work.applied.effective) {
-    deps.tally.hook(
-      stream.key,
-      count,
-      work.claimed.reduce((latest, { receivedAt }) => Math.max(latest, receivedAt), 0),
-    );
-  }
+  const latest = latestByStream(work.parts);
+  for (const [stream, count] of work.applied.effective) deps.tally.hook(stream.key, count, latest.get(stream) ?? 0);
   if (work.applied.hints > 0) deps.wakeHints();
-  return { claimed: work.claimed.length, applied: sum(work.applied.effective.values()), hints: work.applied.hints };
+  return { claimed: work.parts.length, applied: sum(work.applied.effective.values()), hints: work.applied.hints };
 }
 
 type Applied = {
@@ -131,6 +128,17 @@ async function leavers(tx: Db, stream: Stream, events: readonly EventPart[]): Pr
   return hints.filter(({ externalId }) => states.get(externalId)?.status === 'live');
 }
 
+/** When the last delivery that speaks of a stream was received. */
+function latestByStream(parts: readonly DeliveryParts[]): ReadonlyMap<Stream, Instant> {
+  const latest = new Map<Stream, Instant>();
+  for (const { delivery, events } of parts) {
+    for (const { stream } of events) {
+      latest.set(stream, Math.max(latest.get(stream) ?? delivery.receivedAt, delivery.receivedAt));
+    }
+  }
+  return latest;
+}
+
 /** A missing table is no record's fault: the stream is paused in so many words, and its deliveries wait. */
 async function applyOrHold(tx: Db, deps: IngestDeps, stream: Stream, sighted: readonly Sighted[]): Promise<Outcome[]> {
   try {
@@ -166,10 +174,11 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
       event.kind === 'sighted' ? (outcomes.get(event.sighted)?.kind ?? 'noop') : event.kind,
     ),
   );
-  if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold' };
+  if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold', isFailure: false };
   if (kinds.has('defer') || kinds.has('retry')) {
     const step = decideAfterFailure({ attempt: Math.min(attempt + 1, MAX_ATTEMPTS - 1), random: deps.random() });
-    return { id, to: 'received', waitMs: step.kind === 'retry' ? step.waitMs : SCHEMA_WAIT_MS, outcome: 'defer' };
+    const waitMs = step.kind === 'retry' ? step.waitMs : SCHEMA_WAIT_MS;
+    return { id, to: 'received', waitMs, outcome: 'defer', isFailure: true };
   }
   if (parts.events.length === 0) return { id, to: 'skipped', eventType, outcome: parts.skippedBecause };
   if (kinds.size === 1 && kinds.has('not_ours')) return { id, to: 'skipped', eventType, outcome: 'not_ours' };
@@ -220,7 +229,7 @@ async function failDelivery(deps: IngestDeps, delivery: ClaimedDelivery, error: 
   await deps.db.transaction(async (tx) => {
     const { id } = delivery;
     if (step.kind === 'retry') {
-      await finishDeliveries(tx, [{ id, to: 'received', waitMs: step.waitMs, outcome: code }]);
+      await finishDeliveries(tx, [{ id, to: 'received', waitMs: step.waitMs, outcome: code, isFailure: true }]);
       return;
     }
     await buryDelivery(tx, {

@@ -7,7 +7,7 @@ import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Sighting } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
-import { claimHints, enqueueHints, finishHint } from '../store/hints.ts';
+import { claimHints, enqueueHints, expectsAbsence, finishHint } from '../store/hints.ts';
 import { addRunDeletions, readRun } from '../store/runs.ts';
 import { requireFullRun } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
@@ -28,12 +28,16 @@ const MIN_WAIT_MS = 50;
 export type RereadReport = { readonly claimed: number; readonly applied: number };
 
 /**
- * Takes up to `limit` due hints, reads each record from its source, and applies what it shows. The reads run side by side
+ * Takes up to `limit` due hints of the named integrations (default: of all), reads each record from its source, and applies what it shows. The reads run side by side
  * and outside of any transaction; each answer is applied together with the removal of its hint. A read that comes too
  * early to settle its question is asked again, so a lagging replica cannot hide a change or fake a deletion.
  */
-export async function rereadOnce(deps: IngestDeps, limit: number, signal: AbortSignal): Promise<RereadReport> {
-  const integrations = [...deps.integrations.keys()];
+export async function rereadOnce(
+  deps: IngestDeps,
+  limit: number,
+  signal: AbortSignal,
+  integrations: readonly string[] = [...deps.integrations.keys()],
+): Promise<RereadReport> {
   const hints = await claimHints(deps.db, { integrations, limit, leaseMs: HINT_LEASE_MS });
   if (hints.length === 0) return { claimed: 0, applied: 0 };
   await deps.crashPoint('C4');
@@ -73,7 +77,9 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
     }
     if (observed.kind !== 'sighted' && observed.kind !== 'invalid') return { kind: 'noop' };
     if (!isBelieved(deps, stream, hint, sighting)) {
-      await enqueueHints(tx, stream.key, [{ ...carried(hint), runAt: addMs(sight.hi, deps.absenceBrake.waitMs) }]);
+      await enqueueHints(tx, stream.key, [
+        { ...carried(hint), attempt: 0, runAt: addMs(sight.hi, deps.absenceBrake.waitMs) },
+      ]);
       return { kind: 'hold' };
     }
     if (observed.kind === 'invalid') {
@@ -129,7 +135,7 @@ function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, s
 
 /** Credentials that lost a right make every record look deleted: too many surprises, and absences are not believed. */
 function isBelieved(deps: IngestDeps, stream: Stream, hint: LeasedHint, sighting: Sighting): boolean {
-  const isExpected = hint.reason === 'delete' || hint.reason === 'sweep' || hint.reason === 'reconcile_ids';
+  const isExpected = expectsAbsence(hint.reason);
   const answer = { isAbsent: sighting.kind === 'absent', isExpected };
   if (deps.absenceBrake.believes(streamName(stream.key), answer, stream.deletions)) return true;
   deps.log.warn({ ...stream.key, externalId: hint.externalId }, 'too many reads found nothing; deletion held back');
@@ -171,12 +177,14 @@ function nextRead(
   shown: { outcome: Outcome; version: bigint | null; lo: Instant },
 ): NewHint | null {
   const again = (runAt: Instant): NewHint => ({ ...carried(hint), runAt });
+  const afresh = (runAt: Instant): NewHint => ({ ...again(runAt), attempt: 0 });
   const { kind } = shown.outcome;
   if (kind === 'defer' || kind === 'retry' || kind === 'hold') {
     return again(addMs(shown.lo, stream.caps.readLagMs + fullJitterMs(hint.attempt, 0.5)));
   }
   if (isSatisfied(hint, shown, stream.caps)) return null;
-  return again(addMs(hint.needLo, stream.caps.readLagMs));
+  // The read itself succeeded: reads that came too early are not failures of the one that may follow.
+  return afresh(addMs(hint.needLo, stream.caps.readLagMs));
 }
 
 const carried = (hint: LeasedHint): Omit<NewHint, 'runAt'> => ({

@@ -343,6 +343,59 @@ test('while its table is missing a stream’s deliveries wait, and nothing becom
   t.match(await world.deliveryOf(id), { state: 'applied', outcome: 'insert' });
 });
 
+test('waiting for a table is no failure: the attempts stay unspent', async (t) => {
+  const world = await createWorld(t);
+  await world.run(sql`ALTER TABLE shop.customers RENAME TO elsewhere`);
+  const id = await world.deliver(upsert(customer('c1', { version: 1 })));
+  for (let pass = 0; pass < 3; pass++) {
+    await world.ingest();
+    t.match(await world.deliveryOf(id), { state: 'received', outcome: 'hold', attempt: 0 });
+    await world.pass(60_000);
+  }
+});
+
+test('after a lock that it did not get the worker reports nothing claimed, so that it waits before it tries again', async (t) => {
+  for (const code of ['55P03', '40001']) {
+    const world = await createWorld(t);
+    const id = await world.deliver(upsert(customer('c1', { version: 1 })));
+    const refused = createWorker(world.db, world.stream, {
+      at(point) {
+        if (point === 'C3') throw Object.assign(new Error('refused'), { code });
+      },
+    });
+    t.same(await ingestOnce(refused.deps, 10), { claimed: 0, applied: 0, hints: 0 }, code);
+    t.match(await world.deliveryOf(id), { state: 'received', attempt: 0 });
+  }
+});
+
+test('a dead delivery that its provider sends again is worked on again, others are known', async (t) => {
+  const world = await createWorld(t);
+  const dead = await world.deliver(Buffer.from('{'), { dedupeKey: 'd1' });
+  const applied = await world.deliver(upsert(customer('c2', { version: 1 })), { dedupeKey: 'd2' });
+  await world.ingest();
+  t.match(await world.deliveryOf(dead), { state: 'dead' });
+  t.equal(await world.deliver(upsert(customer('c2', { version: 2 })), { dedupeKey: 'd2' }), -1);
+  t.match(await world.deliveryOf(applied), { state: 'applied' });
+  t.equal(await world.deliver(upsert(customer('c1', { version: 1 })), { dedupeKey: 'd1' }), dead, 'it is stored');
+  t.match(await world.deliveryOf(dead), { state: 'received', attempt: 0, outcome: null });
+  t.same(await world.deadLetters(), [], 'its dead letter is answered');
+  await world.ingest();
+  t.match(await world.deliveryOf(dead), { state: 'applied', outcome: 'insert' });
+  t.ok(await world.row('c1'));
+});
+
+test('the last delivery of a stream is its own, not the last of the batch', async (t) => {
+  const world = await createWorld(t);
+  const own = await world.deliver(upsert(customer('c1', { version: 1 })));
+  await world.run(sql`UPDATE sync.inbox_deliveries SET received_at = received_at - interval '1 hour'`);
+  await world.deliver({ events: [{ type: 'invoice.paid', record: {} }] });
+  await world.ingest();
+  const [stored] = await world.run(
+    sql`SELECT (extract(epoch FROM received_at) * 1000000)::float8 AS at FROM sync.inbox_deliveries WHERE id = ${own}`,
+  );
+  t.equal(world.counted()?.lastHookAt, stored?.at);
+});
+
 test('a worker that dies between claim and commit leaves the delivery to the next one', async (t) => {
   const world = await createWorld(t);
   const id = await world.deliver(upsert(customer('c1', { version: 1 })));

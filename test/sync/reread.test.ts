@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import type { NewHint } from '../../src/model/hint.ts';
 import { SourceError } from '../../src/source/error.ts';
 import { enqueueHints } from '../../src/store/hints.ts';
 import { readStream } from '../../src/store/streams.ts';
@@ -10,7 +11,7 @@ const createWorld = shareDatabase(file);
 const NEVER = new AbortController().signal;
 const HOUR_MS = 3_600_000;
 
-async function want(world: World, id: string, over: { minVersion?: bigint; runId?: string } = {}): Promise<void> {
+async function want(world: World, id: string, over: Partial<NewHint> = {}): Promise<void> {
   const now = await world.now();
   const hint = {
     externalId: id,
@@ -280,6 +281,61 @@ test('a hint of a stream that cannot read by id any more is owed as a full run',
   t.same(await world.reread(), { claimed: 1, applied: 0 });
   t.same(await world.hints(), []);
   t.ok((await readStream(world.db, KEY))?.needsFullAt);
+});
+
+test('an expected absence stays expected when other wishes for the record join it', async (t) => {
+  const world = await createWorld(t, { deletions: { maxShare: 0, minimum: 0 } });
+  const orders = [
+    ['hook', 'delete'],
+    ['delete', 'hook'],
+    ['verify', 'sweep'],
+    ['reconcile_ids', 'hook'],
+  ] as const;
+  const now = await world.now();
+  for (const [place, reasons] of orders.entries()) {
+    await world.deliver(upsert(customer(`apart${place}`, { version: 1 }), customer(`at-once${place}`, { version: 1 })));
+    await world.ingest();
+    for (const reason of reasons) await want(world, `apart${place}`, { reason });
+    const common = { needLo: now, minVersion: null, runAt: now, attempt: 0, correlationId: null, runId: null };
+    await enqueueHints(
+      world.db,
+      KEY,
+      reasons.map((reason) => ({ ...common, externalId: `at-once${place}`, reason })),
+    );
+  }
+  await world.settle();
+  t.same(await world.rows(), [], 'no brake holds these deletions back');
+});
+
+test('reads that come too early, and absences not believed, are no failed attempts', async (t) => {
+  const world = await createWorld(t, { readLagMs: 5_000, deletions: { maxShare: 0, minimum: 0 } });
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await want(world, 'c1', { minVersion: 2n, attempt: 5 });
+  await world.reread();
+  t.match(await world.hints(), [{ external_id: 'c1', attempt: 0 }]);
+  world.source.records.delete('c1');
+  await world.run(sql`UPDATE sync.hints SET attempt = 5`);
+  await world.pass(HOUR_MS);
+  await world.reread();
+  t.match(await world.hints(), [{ external_id: 'c1', attempt: 0 }]);
+  t.equal((await world.rows()).length, 1);
+});
+
+test('of two hints of one record the one that failed less often counts', async (t) => {
+  const world = await createWorld(t);
+  await want(world, 'c1', { attempt: 7 });
+  await want(world, 'c1');
+  t.match(await world.hints(), [{ attempt: 0 }]);
+  await want(world, 'c1', { attempt: 3 });
+  t.match(await world.hints(), [{ attempt: 0 }]);
+});
+
+test('reads of one integration can be taken without those of others', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await want(world, 'c1');
+  t.same(await rereadOnce(world.deps, 10, NEVER, ['other']), { claimed: 0, applied: 0 });
+  t.same(await rereadOnce(world.deps, 10, NEVER, ['shop']), { claimed: 1, applied: 1 });
 });
 
 test('two hints of one record merge into what satisfies both', async (t) => {
