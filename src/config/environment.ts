@@ -90,6 +90,12 @@ export function readSettings(environment: Environment): SettingsResult {
       problem:
         'needed because HOST is not a loopback address; set a long random token, for example from: openssl rand -hex 32',
     });
+  } else if (given.SYNCLINE_PUBLIC_URL !== undefined && given.SYNCLINE_ADMIN_TOKEN === undefined) {
+    problems.push({
+      path: 'SYNCLINE_ADMIN_TOKEN',
+      problem:
+        'needed because SYNCLINE_PUBLIC_URL says that a proxy passes requests on, and strangers behind it look like this machine; set a long random token, for example from: openssl rand -hex 32',
+    });
   }
   if (!result.success || problems.length > 0) return { ok: false, problems };
   const values = result.data;

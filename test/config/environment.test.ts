@@ -64,6 +64,13 @@ test('a host that others can reach needs a token, and this is said beside every 
   t.same(both.map(({ path }) => path).sort(), ['LOG_LEVEL', 'PORT', 'SYNCLINE_ADMIN_TOKEN']);
 });
 
+test('a public address needs a token, because a proxy makes strangers look like this machine', async (t) => {
+  const SYNCLINE_PUBLIC_URL = 'https://sync.example.com';
+  t.match(problemsOf({ SYNCLINE_PUBLIC_URL }), [{ path: 'SYNCLINE_ADMIN_TOKEN', problem: /SYNCLINE_PUBLIC_URL/ }]);
+  t.equal(problemsOf({ SYNCLINE_PUBLIC_URL, HOST: '0.0.0.0' }).length, 1, 'it is asked for once');
+  t.same(problemsOf({ SYNCLINE_PUBLIC_URL, SYNCLINE_ADMIN_TOKEN: 'x'.repeat(16) }), []);
+});
+
 test('limits of each setting are kept', async (t) => {
   for (const PORT of ['-1', '65536', '1.5', 'NaN', '3000x', ' ', '0x10', '1e3']) {
     t.match(problemsOf({ PORT }), [{ path: 'PORT' }], JSON.stringify(PORT));
