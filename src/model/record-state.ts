@@ -8,7 +8,7 @@ export type RecordStatus = 'none' | 'live' | 'tombstone';
 export type RecordState = {
   readonly externalId: string;
   readonly status: RecordStatus;
-  /** Value of the target's key column where it differs from the external id. */
+  /** Value of the target's key column; null where it is the external id and no other record could come to have it. */
   readonly targetKey: string | null;
   readonly baseHash: string | null;
   /** Kept only where something needs it (partial payloads); the hash is always kept. */
