@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import cron from 'node-cron';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import type { ServerSettings } from './config/environment.ts';
@@ -11,6 +12,7 @@ import { healthRoutes, type ReadinessCheck } from './http/health.ts';
 import { operatorRoutes } from './http/operator.ts';
 import { createServer } from './http/server.ts';
 import { webhookRoutes } from './http/webhooks.ts';
+import { withoutMessages } from './lib/log.ts';
 import { insertDeliveries } from './store/inbox.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
 import { claimRun } from './store/runs.ts';
@@ -20,12 +22,12 @@ import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
 import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
 import type { Integration } from './sync/integration.ts';
+import { createTurnedAwayLog } from './sync/receive.ts';
 import { RUN_LEASE_MS, runReconcile } from './sync/reconcile.ts';
-import { requestRun } from './sync/request-run.ts';
 import { rereadOnce } from './sync/reread.ts';
 import { type Stream, streamName } from './sync/stream.ts';
 import { createTally } from './sync/tally.ts';
-import { cleanUp, resumeMended, startOwedRuns } from './sync/upkeep.ts';
+import { cleanUp, oweMissedFullRuns, resumeMended, startOwedRuns, startScheduledRun } from './sync/upkeep.ts';
 import { type Loop, startLoop } from './worker/loop.ts';
 import { type Schedule, type ScheduleEntry, startSchedule } from './worker/schedule.ts';
 
@@ -43,6 +45,8 @@ const CLEAN_UP_POLL_MS = 60_000;
 const READINESS_TIMEOUT_MS = 2_000;
 /** Longest wait for workers to finish what they hold; past it their claims end by themselves. */
 const STOP_TIMEOUT_MS = 6_000;
+/** Requests that have not arrived or been answered by then are cut off: their senders come again. */
+const MAX_ANSWERING_MS = 2_000;
 
 export type AppOptions = {
   readonly settings: ServerSettings;
@@ -68,7 +72,8 @@ export type App = {
 
 /** Puts all parts together. The one place that knows every one of them; nothing runs before `start`. */
 export async function createApp(options: AppOptions): Promise<App> {
-  const { settings, database, integrations, log } = options;
+  const { settings, database, integrations } = options;
+  const log = withoutMessages(options.log);
   const { db } = database;
   const stopping = new AbortController();
   const loops = new Map<string, Loop>();
@@ -88,6 +93,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   };
   const hasRole = (role: ServerSettings['roles'][number]) => settings.roles.includes(role);
   let schedule: Schedule | null = null;
+  let leader: ReturnType<typeof createLeader> | null = null;
 
   const server = createServer(log);
   await server.register(healthRoutes, { version: options.version, checkReadiness: () => checkReadiness(database) });
@@ -104,7 +110,12 @@ export async function createApp(options: AppOptions): Promise<App> {
     const { store } = createGroupCommit((deliveries) => insertDeliveries(database.ingestDb, deliveries));
     await server.register(webhookRoutes, {
       integrations,
-      receive: { nowMs: options.nowMs, store, onStored: wake('ingest') },
+      receive: {
+        nowMs: options.nowMs,
+        store,
+        onStored: wake('ingest'),
+        onTurnedAway: createTurnedAwayLog(log, options.nowMs),
+      },
       count: (integration, fate) => deps.tally.deliveries(integration, fate, 1),
       maxRequestsPerMinute: settings.maxWebhooksPerMinute,
     });
@@ -127,16 +138,18 @@ export async function createApp(options: AppOptions): Promise<App> {
       }
     }
     if (hasRole('scheduler')) {
-      const leader = createLeader(deps);
-      schedule = startSchedule(scheduleEntries(options, deps, leader, wakeRuns(loops)), log);
+      const leading = createLeader(deps);
+      leader = leading;
+      schedule = startSchedule(scheduleEntries(options, deps, leading, wakeRuns(loops)), log);
       start('leader', LEADER_POLL_MS, async () => {
-        if (!(await leader.renew())) return false;
+        const wasLeading = leading.isLeading();
+        if (!(await leading.renew())) return false;
+        if (!wasLeading) await oweMissedFullRuns(deps, (stream) => intervalOf(options.schedules.get(stream)?.full));
         await resumeMended(deps);
         if ((await startOwedRuns(deps)) > 0) wakeRuns(loops)();
         return false;
       });
-      start('clean-up', CLEAN_UP_POLL_MS, async () => leader.isLeading() && (await cleanUp(deps)));
-      stopping.signal.addEventListener('abort', () => void leader.release());
+      start('clean-up', CLEAN_UP_POLL_MS, async () => leading.isLeading() && (await cleanUp(deps)));
     }
   };
 
@@ -155,13 +168,14 @@ export async function createApp(options: AppOptions): Promise<App> {
 
   async function stopAll(): Promise<void> {
     schedule?.stop();
+    // First the callers that wait for a run, else closing would wait for them.
+    stopping.abort();
+    const cut = setTimeout(() => server.server.closeAllConnections(), MAX_ANSWERING_MS);
     const ended = (async () => {
-      // First the callers that wait for a run, else closing would wait for them.
-      stopping.abort();
-      await server.close();
-      await Promise.all([...loops.values()].map((loop) => loop.stop()));
-      await flushTally(deps);
-    })();
+      await Promise.all([server.close(), ...[...loops.values()].map((loop) => loop.stop())]);
+      // After its loop, which might renew it again.
+      await Promise.all([leader?.release(), flushTally(deps)]);
+    })().finally(() => clearTimeout(cut));
     const timeout = new AbortController();
     await Promise.race([
       ended.catch((error: unknown) => log.warn({ err: error }, 'stop was not clean')),
@@ -238,15 +252,21 @@ function scheduleEntries(
       if (cron === null) return [];
       const onTick = async () => {
         if (!leader.isLeading()) return;
-        const wish = { mode, since: null, ids: null, isDryRun: false, trigger: 'schedule' } as const;
-        const answer = await requestRun(deps.db, stream, wish);
-        if (answer.kind === 'under_way')
-          deps.log.info({ ...stream.key, mode, run: answer.run.id }, 'a run is under way; tick passed over');
+        await startScheduledRun(deps, stream, mode);
         wakeRunLoops();
       };
       return [{ name: `${name} ${mode}`, cron, onTick }];
     });
   });
+}
+
+/** How far apart the next two times of a cron expression are, in ms. */
+function intervalOf(expression: string | null | undefined): number | null {
+  if (expression == null) return null;
+  const task = cron.createTask(expression, () => {}, { timezone: 'Etc/UTC' });
+  const [first, second] = task.getNextRuns(2);
+  void task.destroy();
+  return first === undefined || second === undefined ? null : second.getTime() - first.getTime();
 }
 
 function nextRunAt(schedule: Schedule | null, stream: string): Date | null {

@@ -14,6 +14,7 @@ import { readDatabaseNow } from './db/instants.ts';
 import { migrateDatabase, migrateFolder } from './db/migrate.ts';
 import { checkConfig } from './define/check-config.ts';
 import type { ConfigDefinition } from './define/definition.ts';
+import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
 import { createSourceClient, type SourceClient } from './source/client.ts';
 import { resolveSource } from './source/resolve.ts';
@@ -49,7 +50,7 @@ export type RunningServer = {
  */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const { settings, config } = await readAll(options);
-  const log = options.log ?? createLogger(settings);
+  const log = withoutMessages(options.log ?? createLogger(settings));
   const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
   const clients: SourceClient[] = [];
   const closeAll = async () => {
@@ -102,7 +103,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 /** Applies Syncline's and the configuration's migrations, and ends. Throws as `startServer` does. */
 export async function migrateAll(options: StartOptions): Promise<void> {
   const { settings, config } = await readAll(options);
-  const log = options.log ?? createLogger(settings);
+  const log = withoutMessages(options.log ?? createLogger(settings));
   const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
   try {
     await applyMigrations(database, config);

@@ -1,7 +1,6 @@
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { assertNever } from '../lib/assert-never.ts';
-import { BacklogFullError } from '../sync/group-commit.ts';
 import type { Integration } from '../sync/integration.ts';
 import { type ReceiveDeps, type Received, receive } from '../sync/receive.ts';
 import { DATABASE_AWAY, notFound, ProblemError, sendProblem } from './problem.ts';
@@ -64,9 +63,6 @@ export async function webhookRoutes(app: FastifyInstance, options: WebhookOption
         headers: request.headers,
         rawBody,
         correlationId: request.id,
-      }).catch((error: unknown): Received => {
-        if (error instanceof BacklogFullError) return { kind: 'unavailable' };
-        throw error;
       });
       const { kind } = received;
       if (kind === 'accepted' || kind === 'duplicate' || kind === 'rejected') options.count(integration.name, kind);

@@ -1,3 +1,6 @@
+import type { Logger } from 'pino';
+import { errorFields } from './error-fields.ts';
+
 /** Named facts of one log line. Never a secret, a token or a record's content. */
 export type LogFields = { readonly [name: string]: unknown };
 
@@ -8,3 +11,6 @@ export type Log = {
   warn(fields: LogFields, message: string): void;
   error(fields: LogFields, message: string): void;
 };
+
+/** A logger, whoever made it, that shows errors by `errorFields` alone: see there. */
+export const withoutMessages = (log: Logger): Logger => log.child({}, { serializers: { err: errorFields } });

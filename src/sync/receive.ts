@@ -1,10 +1,12 @@
-import { failureKind } from '../db/failure.ts';
+import { type FailureKind, failureKind } from '../db/failure.ts';
+import type { Log } from '../lib/log.ts';
 import type { NewDelivery } from '../model/inbox.ts';
 import type { StoredDelivery } from '../store/inbox.ts';
 import { createBodyReader } from '../webhook/body.ts';
 import type { HandshakeAnswer } from '../webhook/handshake.ts';
 import { type Headers, readHeader } from '../webhook/headers.ts';
 import type { RejectionReason } from '../webhook/request.ts';
+import { BacklogFullError } from './group-commit.ts';
 import type { Integration, Webhook } from './integration.ts';
 
 export type ReceivedRequest = {
@@ -31,7 +33,11 @@ export type ReceiveDeps = {
   readonly store: (delivery: NewDelivery) => Promise<StoredDelivery | undefined>;
   /** Called after the commit, with what was stored. */
   readonly onStored: () => void;
+  /** Called with the failure of the moment that kept a delivery from being stored. */
+  readonly onTurnedAway: (error: unknown) => void;
 };
+
+const MIN_WARNING_GAP_MS = 5_000;
 
 /**
  * Takes one delivery in: verifies it over its exact bytes, stores it durably, and only then says so. It maps and applies
@@ -70,15 +76,30 @@ export async function receive(
     return { kind: 'accepted', id: stored.id };
   } catch (error) {
     // Nothing is committed, or nobody knows: the sender keeps the delivery and comes again.
-    if (isPassing(error)) return { kind: 'unavailable' };
-    throw error;
+    if (!(error instanceof BacklogFullError || PASSING.has(failureKind(error)))) throw error;
+    deps.onTurnedAway(error);
+    return { kind: 'unavailable' };
   }
 }
 
-const isPassing = (error: unknown): boolean => {
-  const kind = failureKind(error);
-  return kind !== 'data' && kind !== 'constraint';
-};
+/** Failures of the moment. Everything else would fail again, and somebody must be told. */
+const PASSING: ReadonlySet<FailureKind> = new Set(['connection', 'full', 'timeout', 'serialization', 'lock_timeout']);
+
+/**
+ * Warns that deliveries are turned away, with how many since the last line: at most one line in `MIN_WARNING_GAP_MS`,
+ * because a database that is away turns away every one of them.
+ */
+export function createTurnedAwayLog(log: Log, nowMs: () => number): (error: unknown) => void {
+  let saidAtMs = Number.NEGATIVE_INFINITY;
+  let unsaid = 0;
+  return (error) => {
+    unsaid += 1;
+    if (nowMs() - saidAtMs < MIN_WARNING_GAP_MS) return;
+    log.warn({ deliveries: unsaid, err: error }, 'deliveries are turned away: they cannot be stored now');
+    saidAtMs = nowMs();
+    unsaid = 0;
+  };
+}
 
 function keep(headers: Headers, names: readonly string[]): Record<string, string> {
   const kept: Record<string, string> = {};

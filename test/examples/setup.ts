@@ -132,14 +132,19 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
       if (webhook === null) throw new Error(`${name} takes no webhooks`);
       const store = async (delivery: Parameters<typeof insertDeliveries>[1][number]) =>
         (await insertDeliveries(db, [delivery])).get(delivery.correlationId);
-      return await receive({ nowMs: options.nowMs ?? Date.now, store, onStored() {} }, integration, webhook, {
-        method: 'POST',
-        path: `/webhooks/${name}`,
-        query: new URLSearchParams(),
-        headers,
-        rawBody: Buffer.from(body),
-        correlationId: randomUUID(),
-      });
+      return await receive(
+        { nowMs: options.nowMs ?? Date.now, store, onStored() {}, onTurnedAway() {} },
+        integration,
+        webhook,
+        {
+          method: 'POST',
+          path: `/webhooks/${name}`,
+          query: new URLSearchParams(),
+          headers,
+          rawBody: Buffer.from(body),
+          correlationId: randomUUID(),
+        },
+      );
     },
     async settle() {
       for (let round = 0; round < MAX_ROUNDS; round++) {

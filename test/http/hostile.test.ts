@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { packageRoot } from '../../src/lib/package-root.ts';
-import { getAsIs, settled, startTestApp, type TestApp } from '../app/setup.ts';
+import { getAsIs, settled, startTestApp, type TestApp, until } from '../app/setup.ts';
 import {
   API_KEY,
   customer,
@@ -289,4 +289,41 @@ test('neither answers nor logs hold a secret, a token or anything of a payload',
     }
   }
   t.ok(app.logged().includes('delivery refused'), 'the log was kept');
+});
+
+test('statements that fail under a running server tell nothing of payloads or SQL, in answers or at the most talkative log', async (t) => {
+  let isAway = false;
+  const away = () => Promise.reject(Object.assign(new Error('canary-payload-98'), { code: 'ECONNRESET' }));
+  const app = await startTestApp(t, {
+    wrapDatabase: (real) => ({
+      ...real,
+      ingestDb: new Proxy(real.ingestDb, {
+        get: (db, name) => (isAway && name === 'execute' ? away : Reflect.get(db, name)),
+      }),
+    }),
+  });
+  const canary = 'canary-payload-98';
+  let answered = '';
+  const send = async (id: string, email: string) => {
+    const body = event('customer.created', customer(id, { email }));
+    const answer = await app.post('/webhooks/shop', body, signShop(body));
+    answered += await answer.text();
+    return answer.status;
+  };
+  await app.sql(`ALTER TABLE e2e_customers ADD CONSTRAINT no_canary CHECK (email NOT LIKE '${canary}-refused%')`);
+  t.equal(await send('f1', `${canary}-refused@example.com`), 202);
+  await settled(app);
+  isAway = true;
+  t.equal(await send('f2', canary), 503);
+  isAway = false;
+  await app.sql(`ALTER TABLE e2e_customers DROP COLUMN email`);
+  t.equal(await send('f3', canary), 202);
+  await until('the failed write is told of', () => /database_schema|42703/.test(app.logged()));
+  await app.sql(`ALTER TABLE sync.inbox_deliveries RENAME COLUMN headers TO kept_headers`);
+  t.equal(await send('f4', canary), 500, 'nothing that passes by itself');
+  await until('the loop tells of its failure', () => /pass failed/.test(app.logged()));
+  t.match(app.logged(), /request failed/);
+  t.match(app.logged(), /deliveries are turned away/);
+  t.match(app.logged(), /42703/);
+  for (const said of [app.logged(), answered]) t.notMatch(said, /canary|INSERT INTO|SELECT |UPDATE /);
 });
