@@ -210,20 +210,20 @@ export async function expireDeliveries(
 ): Promise<number> {
   const emptied = await queryRows(
     db,
-    sql`UPDATE sync.inbox_deliveries SET body = NULL WHERE id IN (
+    sql`UPDATE sync.inbox_deliveries SET body = NULL WHERE id = ANY(ARRAY(
           SELECT id FROM sync.inbox_deliveries
           WHERE state IN ('applied', 'skipped') AND body IS NOT NULL
             AND received_at < clock_timestamp() - ${options.payloadForMs}::float8 * interval '1 millisecond'
-          ORDER BY received_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
+          ORDER BY received_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED)) RETURNING 1 AS one`,
   );
   const removed = await queryRows(
     db,
-    sql`DELETE FROM sync.inbox_deliveries WHERE id IN (
+    sql`DELETE FROM sync.inbox_deliveries WHERE id = ANY(ARRAY(
           SELECT id FROM sync.inbox_deliveries
           WHERE received_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
             AND (state IN ('applied', 'skipped') OR (state = 'dead' AND NOT EXISTS (
                    SELECT 1 FROM sync.dead_letters l WHERE l.inbox_id = inbox_deliveries.id AND l.state = 'open')))
-          ORDER BY received_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED) RETURNING 1 AS one`,
+          ORDER BY received_at LIMIT ${options.limit} FOR UPDATE SKIP LOCKED)) RETURNING 1 AS one`,
   );
   return emptied.length + removed.length;
 }

@@ -89,29 +89,39 @@ export async function readHistory(db: Db, key: StreamKey, externalId: string, li
   }));
 }
 
-/** Removes entries older than `keepForMs`, and, of a record, all but its newest `keepPerRecord`; at most `limit` a call. */
+/** Entries this young name the records that may have too many; several clean-ups fit in. */
+const RECENT_MS = 10 * 60_000;
+const MAX_BUSY_RECORDS = 1_000;
+
+/**
+ * Removes entries older than `keepForMs`, and, of records that got one in the last ten minutes, all but the newest
+ * `keepPerRecord`; at most `limit` of each a call. Both go by indexes: this is the largest table.
+ */
 export async function pruneHistory(
   db: Db,
   options: { keepForMs: number; keepPerRecord: number; limit: number },
 ): Promise<number> {
   const aged = await queryRows(
     db,
-    sql`DELETE FROM sync.record_history WHERE id IN (
+    sql`DELETE FROM sync.record_history WHERE id = ANY(ARRAY(
           SELECT id FROM sync.record_history
-          WHERE at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond' ORDER BY id LIMIT ${options.limit}
-        ) RETURNING 1 AS one`,
+          WHERE at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond' ORDER BY at LIMIT ${options.limit}
+        )) RETURNING 1 AS one`,
   );
   const crowded = await queryRows(
     db,
-    sql`WITH busy AS (
-          SELECT integration, entity, external_id FROM sync.record_history
-          GROUP BY 1, 2, 3 HAVING count(*) > ${options.keepPerRecord} LIMIT 1000
-        ), excess AS (
-          SELECT h.id, row_number() OVER (PARTITION BY h.integration, h.entity, h.external_id ORDER BY h.id DESC) AS place
-          FROM sync.record_history h JOIN busy USING (integration, entity, external_id)
-        )
-        DELETE FROM sync.record_history WHERE id IN (SELECT id FROM excess WHERE place > ${options.keepPerRecord} LIMIT ${options.limit})
-        RETURNING 1 AS one`,
+    sql`DELETE FROM sync.record_history WHERE id = ANY(ARRAY(
+          SELECT excess.id FROM (
+            SELECT DISTINCT integration, entity, external_id FROM (
+              SELECT integration, entity, external_id FROM sync.record_history
+              WHERE at > now() - ${RECENT_MS}::float8 * interval '1 millisecond' ORDER BY at DESC LIMIT ${10 * MAX_BUSY_RECORDS}
+            ) AS recent LIMIT ${MAX_BUSY_RECORDS}
+          ) AS busy, LATERAL (
+            SELECT id FROM sync.record_history AS h
+            WHERE h.integration = busy.integration AND h.entity = busy.entity AND h.external_id = busy.external_id
+            ORDER BY h.id DESC OFFSET ${options.keepPerRecord} LIMIT ${options.limit}
+          ) AS excess LIMIT ${options.limit}
+        )) RETURNING 1 AS one`,
   );
   return aged.length + crowded.length;
 }
