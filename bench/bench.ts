@@ -5,8 +5,8 @@ import { parseArgs } from 'node:util';
 import { measureApply, measureLatency } from './apply.ts';
 import { measureIngest } from './ingest.ts';
 import { createEmbedded, openPostgres, type Place } from './places.ts';
-import { measureMemory, measureReconcile } from './reconcile.ts';
-import { atLeast, createReport } from './report.ts';
+import { measureMemory, measureReconcile, measureStart } from './reconcile.ts';
+import { atLeast, atMost, createReport } from './report.ts';
 import type { Setting } from './setting.ts';
 
 const USAGE = `npm run bench -- [options]
@@ -107,6 +107,8 @@ async function measureEmbedded(setting: Setting, reference: number | null): Prom
       '',
       atLeast(0.5),
     );
+  const { startMs } = await measureStart(setting, await createEmbedded());
+  setting.report.add('Embedded: start', 'to ready, database migrated', startMs, 'ms', atMost(2_000));
   await using(await createEmbedded(), (place) => measureApply(small, place));
   await using(await createEmbedded(), (place) => measureReconcile(small, place, { pageSize: 100, hasVersions: true }));
 }
