@@ -4,10 +4,13 @@ import { queryRows } from '../db/query.ts';
 import type { StreamKey } from '../model/observation.ts';
 
 /**
- * Streams that owe a full run and have none open. One whose last try failed waits `retryAfterMs`; one whose sweep waits
- * for approval is left to its schedule, because trying again would only brake again.
+ * Streams that owe a full run and have none open. One whose last try failed waits `failedForMs`, one whose last
+ * try read everything and could not sweep `partialForMs`; one whose sweep waits for approval is left to its schedule, because trying again would only brake again.
  */
-export async function findOwedFullRuns(db: Db, retryAfterMs: number): Promise<StreamKey[]> {
+export async function findOwedFullRuns(
+  db: Db,
+  after: { failedForMs: number; partialForMs: number },
+): Promise<StreamKey[]> {
   return await queryRows<StreamKey & Record<string, unknown>>(
     db,
     sql`SELECT s.integration, s.entity FROM sync.streams s
@@ -17,7 +20,9 @@ export async function findOwedFullRuns(db: Db, retryAfterMs: number): Promise<St
             AND (r.state IN ('queued', 'running')
                  OR (r.mode = 'full' AND r.created_at >= s.needs_full_at
                      AND (r.state = 'braked'
-                          OR r.finished_at > clock_timestamp() - ${retryAfterMs}::float8 * interval '1 millisecond'))))`,
+                          OR r.finished_at > clock_timestamp() - interval '1 millisecond'
+                               * CASE r.state WHEN 'partial' THEN ${after.partialForMs}::float8
+                                              ELSE ${after.failedForMs}::float8 END))))`,
   );
 }
 

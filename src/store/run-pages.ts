@@ -22,7 +22,7 @@ export async function countPages(tx: Db, runId: string): Promise<number> {
   return Number(row?.n ?? 0);
 }
 
-/** Forgets a run's pages and candidates. */
+/** Forgets a run's pages. */
 export async function dropPages(tx: Db, runId: string): Promise<void> {
   await queryRows(tx, sql`DELETE FROM sync.run_pages WHERE run_id = ${runId}::uuid`);
 }
@@ -100,6 +100,7 @@ export async function countAbsence(
   ids: readonly string[],
   { enough, aliveBefore }: { enough: number; aliveBefore: Instant },
 ): Promise<string[]> {
+  await lockInOrder(tx, key, ids);
   const rows = await queryRows<{ external_id: string }>(
     tx,
     sql`WITH counted AS (
@@ -115,10 +116,28 @@ export async function countAbsence(
 
 /** Records that a page listed again are absent no longer. */
 export async function clearAbsence(tx: Db, key: StreamKey, ids: readonly string[]): Promise<void> {
+  const absent = await queryRows<{ external_id: string }>(
+    tx,
+    sql`SELECT external_id FROM sync.record_states
+        WHERE integration = ${key.integration} AND entity = ${key.entity}
+          AND external_id = ANY(${sql.param(ids)}::text[]) AND absent_runs > 0
+        ORDER BY external_id COLLATE "C" FOR UPDATE`,
+  );
+  if (absent.length === 0) return;
   await queryRows(
     tx,
     sql`UPDATE sync.record_states SET absent_runs = 0
         WHERE integration = ${key.integration} AND entity = ${key.entity}
           AND external_id = ANY(${sql.param(ids)}::text[]) AND absent_runs > 0`,
+  );
+}
+
+/** Locks records in the order in which everybody does: an update takes them in whatever order its plan finds them. */
+async function lockInOrder(tx: Db, key: StreamKey, ids: readonly string[]): Promise<void> {
+  await queryRows(
+    tx,
+    sql`SELECT 1 AS one FROM sync.record_states
+        WHERE integration = ${key.integration} AND entity = ${key.entity} AND external_id = ANY(${sql.param(ids)}::text[])
+        ORDER BY external_id COLLATE "C" FOR UPDATE`,
   );
 }

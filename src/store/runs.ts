@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
+import { sqlState } from '../db/failure.ts';
 import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
@@ -15,6 +16,8 @@ import {
   type RunState,
   type RunTrigger,
 } from '../model/run.ts';
+
+const UNIQUE_VIOLATION = '23505';
 
 const COLUMNS =
   sql.raw(`id::text AS id, integration, entity, mode, trigger, is_dry_run, is_backfill, ${instantColumn('since_at')},
@@ -127,6 +130,17 @@ export async function renewRun(
   return row === undefined ? null : { isCancelRequested: row.is_cancel_requested };
 }
 
+/** Extends the lease, unless a transaction of the run is open: that one extends it, and the beat would wait for its end. */
+export async function beatRun(db: Db, run: { id: string; leaseToken: string }, leaseMs: number): Promise<void> {
+  await queryRows(
+    db,
+    sql`UPDATE sync.sync_runs SET lease_expires_at = clock_timestamp() + ${leaseMs}::float8 * interval '1 millisecond'
+        WHERE id = (SELECT id FROM sync.sync_runs
+                    WHERE id = ${run.id}::uuid AND lease_token = ${run.leaseToken}::uuid
+                      AND lease_expires_at > clock_timestamp() AND state = 'running' FOR UPDATE SKIP LOCKED)`,
+  );
+}
+
 /** Gives a run back without ending it (shutdown): the next worker takes it up at its checkpoint. */
 export async function releaseRun(db: Db, run: { id: string; leaseToken: string }): Promise<void> {
   await queryRows(
@@ -236,7 +250,11 @@ export async function approveRun(db: Db, runId: string, approvedBy: string): Pro
           SELECT 1 FROM sync.sync_runs o WHERE o.integration = r.integration AND o.entity = r.entity
             AND o.state IN ('queued','running') AND NOT o.is_dry_run)
         RETURNING 1 AS one`,
-  );
+  ).catch((error: unknown) => {
+    // Somebody queued a run of the stream at this very moment.
+    if (sqlState(error) === UNIQUE_VIOLATION) return [];
+    throw error;
+  });
   return rows.length > 0;
 }
 

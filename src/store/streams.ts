@@ -73,12 +73,19 @@ export async function saveCursor(tx: Db, key: StreamKey, cursor: bigint | null, 
   );
 }
 
-/** Records a complete full run. What was owed before it started is paid; what came up since is still owed. */
-export async function saveFullRun(tx: Db, key: StreamKey, startedAt: Instant): Promise<void> {
+/**
+ * Records a full run that read the whole list. Where it swept as well, what was owed before it started is paid; what came
+ * up since is still owed.
+ */
+export async function saveFullRun(
+  tx: Db,
+  key: StreamKey,
+  { startedAt, isSwept }: { startedAt: Instant; isSwept: boolean },
+): Promise<void> {
   await queryRows(
     tx,
     sql`UPDATE sync.streams SET last_full_started_at = to_timestamp(${startedAt}::float8 / 1e6),
-               needs_full_at = CASE WHEN needs_full_at <= to_timestamp(${startedAt}::float8 / 1e6) THEN NULL ELSE needs_full_at END
+               needs_full_at = CASE WHEN ${isSwept}::boolean AND needs_full_at <= to_timestamp(${startedAt}::float8 / 1e6) THEN NULL ELSE needs_full_at END
         WHERE integration = ${key.integration} AND entity = ${key.entity}`,
   );
 }

@@ -6,6 +6,11 @@ export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
 
+/** An operator cancelled the run: roll back, and end it. */
+export class RunCancelledError extends Error {
+  override readonly name = 'RunCancelledError';
+}
+
 /** What a run or a worker tells people about a failure: a stable code and words without values, SQL or stacks. */
 export function describeFailure(error: unknown): { code: string; message: string } {
   if (error instanceof SourceError) return { code: error.code, message: error.message };

@@ -10,6 +10,7 @@ import { enqueueHints } from '../store/hints.ts';
 import { countLive } from '../store/record-states.ts';
 import { clearAbsence, dropPages, savePage } from '../store/run-pages.ts';
 import {
+  beatRun,
   endRun,
   readRun,
   releaseRun,
@@ -26,12 +27,12 @@ import { describeFailure, LeaseLostError } from './failures.ts';
 import { applyPage, type PageResult, previewPage } from './page.ts';
 import { settleCursor } from './settle-cursor.ts';
 import { type Stream, streamName } from './stream.ts';
-import { sweep, waitForReads } from './sweep.ts';
+import { RUN_LEASE_MS, sweep, waitForReads } from './sweep.ts';
 
-/** A run whose holder says nothing for this long is taken up by another worker. */
-export const RUN_LEASE_MS = 30_000;
+export { RUN_LEASE_MS };
+
 const HEARTBEAT_MS = RUN_LEASE_MS / 3;
-/** Tries at one page's transaction when somebody else holds its rows and they cannot be read again later. */
+/** Tries at one page's transaction: on a deadlock, or when somebody else holds its rows and they cannot be read again later. */
 const MAX_PAGE_ATTEMPTS = 5;
 const PAGE_RETRY_MS = 200;
 const MAX_LISTING_STARTS = 3;
@@ -202,7 +203,7 @@ async function writePage(
       await checkpoint(tx, stream, run, page, number, result);
       return result;
     }).catch((error: unknown) => {
-      if (error instanceof PageHeldError) return null;
+      if (error instanceof PageHeldError || (!isLast && isContention(error))) return null;
       throw error;
     });
     if (written === 'cancelled') return true;
@@ -211,8 +212,14 @@ async function writePage(
       deps.tally.runPage(stream.key, run, written.counts);
       return false;
     }
-    await wait(PAGE_RETRY_MS * attempt, undefined, { signal });
+    await wait(PAGE_RETRY_MS * attempt * (1 + deps.random()), undefined, { signal });
   }
+}
+
+/** Nothing of the page was written, and the same may succeed in a moment. */
+function isContention(error: unknown): boolean {
+  const kind = error instanceof SourceError ? null : failureKind(error);
+  return kind === 'serialization' || kind === 'lock_timeout';
 }
 
 /** Somebody holds rows of this page and the source cannot be asked for them one by one: the page is tried again. */
@@ -259,7 +266,9 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
   const done = await readRun(deps.db, run.id);
   const counts = done?.counts ?? run.counts;
   const state = end.state === 'succeeded' && counts.failed > 0 ? 'partial' : end.state;
-  const isComplete = end.state !== 'cancelled' && !run.isDryRun && run.mode !== 'ids';
+  // A run over named records, or from a moment of an operator's, says nothing about the rest of the stream.
+  const isOfAll = run.mode !== 'ids' && run.since === null;
+  const isComplete = end.state !== 'cancelled' && !run.isDryRun && isOfAll;
   await deps.crashPoint('C11');
   await inRun(deps, run, async (tx) => {
     let cursor: bigint | null = null;
@@ -273,13 +282,14 @@ async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End):
       });
       cursor = settled.cursor;
       await saveCursor(tx, stream.key, settled.cursor, settled.marks);
-      if (run.mode === 'full' && end.state !== 'braked') await saveFullRun(tx, stream.key, run.startedAt);
+      if (run.mode === 'full' && end.state !== 'braked')
+        await saveFullRun(tx, stream.key, { startedAt: run.startedAt, isSwept: end.state === 'succeeded' });
       if (run.mode === 'full' && end.state === 'succeeded') await supersedeBraked(tx, stream.key);
     }
     if (run.mode === 'full') await dropPages(tx, run.id);
     const held = await endRun(tx, run, { state, candidates: end.candidates, errorCode: null, error: null });
     if (!held) throw new LeaseLostError('The run was taken over');
-    if (run.isDryRun) return;
+    if (run.isDryRun || !isOfAll) return;
     await saveRunSummary(tx, {
       ...stream.key,
       status: state === 'succeeded' ? 'success' : 'partial',
@@ -360,10 +370,10 @@ async function queueReads(deps: SyncDeps, stream: Stream, run: LeasedRun): Promi
   deps.wakeHints();
 }
 
-/** Keeps the lease while a page travels. A failed beat is no error: the next transaction checks the lease itself. */
+/** Keeps the lease while a page travels; a transaction of the run keeps it by itself. A failed beat is no error: the next transaction checks the lease itself. */
 function startHeartbeat(deps: SyncDeps, run: LeasedRun): () => void {
   const timer = setInterval(() => {
-    renewRun(deps.db, run, RUN_LEASE_MS).catch(() => {});
+    beatRun(deps.db, run, RUN_LEASE_MS).catch(() => {});
   }, HEARTBEAT_MS);
   timer.unref();
   return () => clearInterval(timer);

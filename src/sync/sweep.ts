@@ -16,11 +16,12 @@ import {
 import { addRunDeletions, readRun, renewRun, saveCandidateCount } from '../store/runs.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
-import { LeaseLostError } from './failures.ts';
+import { LeaseLostError, RunCancelledError } from './failures.ts';
 import { observeAbsence } from './observe.ts';
 import type { Stream } from './stream.ts';
 
-const LEASE_MS = 30_000;
+/** A run whose holder says nothing for this long is taken up by another worker. */
+export const RUN_LEASE_MS = 30_000;
 /** Candidates of one transaction. */
 const SWEEP_BATCH = 200;
 /** Without reads by id, a record is deleted only after this many complete runs in a row did not list it. */
@@ -34,7 +35,7 @@ const POLL_MS = 100;
 export type Swept =
   | {
       readonly kind: 'swept' | 'held';
-      readonly state: 'succeeded' | 'partial' | 'braked';
+      readonly state: 'succeeded' | 'partial' | 'braked' | 'cancelled';
       readonly candidates: number | null;
     }
   | { readonly kind: 'pages_lost' };
@@ -42,22 +43,48 @@ export type Swept =
 /**
  * Removes what a complete full run did not list. Where records can be read by id, each candidate is only read again and
  * its 404 deletes it; where not, two complete runs must have missed it. Nothing is deleted after an incomplete run, nor
- * when the candidates are too many: an empty or cut-off list looks exactly like a mass deletion.
+ * when the candidates are too many: an empty or cut-off list looks exactly like a mass deletion. A run that is cancelled
+ * deletes no further batch.
  */
-export async function sweep(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<Swept> {
+export async function sweep(
+  deps: SyncDeps,
+  stream: Stream,
+  run: LeasedRun,
+  signal: AbortSignal,
+  maxDeliveryWaitMs = MAX_DELIVERY_WAIT_MS,
+): Promise<Swept> {
+  try {
+    return await sweepListed(deps, stream, run, signal, maxDeliveryWaitMs);
+  } catch (error) {
+    if (error instanceof RunCancelledError) return { kind: 'held', state: 'cancelled', candidates: null };
+    throw error;
+  }
+}
+
+async function sweepListed(
+  deps: SyncDeps,
+  stream: Stream,
+  run: LeasedRun,
+  signal: AbortSignal,
+  maxDeliveryWaitMs: number,
+): Promise<Swept> {
   const done = (await readRun(deps.db, run.id)) ?? run;
   if (!done.isIdsComplete) return { kind: 'held', state: 'partial', candidates: null };
-  if (stream.get === null && !(await isQuiet(deps, run, signal)))
-    return { kind: 'held', state: 'partial', candidates: null };
+  if (stream.get === null && !(await isQuiet(deps, run, signal, maxDeliveryWaitMs))) {
+    // An approval is good for a sweep; where none came about the operator is asked again.
+    const state = done.approvedBy === null ? 'partial' : 'braked';
+    return { kind: 'held', state, candidates: done.candidates };
+  }
 
   const found = done.candidates ?? (await findCandidates(deps, stream, run, done.pages));
   if (found === null) return { kind: 'pages_lost' };
-  if (run.isDryRun || found === 0) {
+  const mayBrake = done.approvedBy === null && !run.isDryRun;
+  if (run.isDryRun || (found === 0 && !(mayBrake && isEmptyList(done)))) {
     await deps.db.transaction((tx) => dropCandidates(tx, run.id));
     if (!run.isDryRun) await waitForReads(deps, run, signal);
     return { kind: 'swept', state: 'succeeded', candidates: found };
   }
-  if (done.approvedBy === null && isBraked(stream, done, found)) {
+  if (mayBrake && isBraked(stream, done, found)) {
     deps.log.warn(
       { run: run.id, ...stream.key, candidates: found, live: done.liveBefore },
       'sweep braked: too many records to delete',
@@ -86,8 +113,11 @@ const aliveBefore = (stream: Stream, startedAt: Instant): Instant => addMs(start
 /** An empty list, or more absences than an operator expects of one night, waits for her word. */
 function isBraked(stream: Stream, run: Run, candidates: number): boolean {
   const { minimum, maxShare } = stream.deletions;
-  return run.counts.seen === 0 || candidates > Math.max(minimum, maxShare * (run.liveBefore ?? 0));
+  return isEmptyList(run) || candidates > Math.max(minimum, maxShare * (run.liveBefore ?? 0));
 }
+
+/** However few candidates there are for now: a list that is suddenly empty proves nothing. */
+const isEmptyList = ({ counts, liveBefore }: Run): boolean => counts.seen === 0 && (liveBefore ?? 0) > 0;
 
 /** Works off a run's candidate list in small transactions, each under the run's lease; safe to repeat from anywhere. */
 async function sweepCandidates(deps: SyncDeps, stream: Stream, run: Run, leased: LeasedRun): Promise<void> {
@@ -152,7 +182,9 @@ async function deleteAbsent(deps: SyncDeps, tx: Db, stream: Stream, run: Run, id
 }
 
 async function hold(tx: Db, run: LeasedRun): Promise<void> {
-  if ((await renewRun(tx, run, LEASE_MS)) === null) throw new LeaseLostError('The run was taken over');
+  const held = await renewRun(tx, run, RUN_LEASE_MS);
+  if (held === null) throw new LeaseLostError('The run was taken over');
+  if (held.isCancelRequested) throw new RunCancelledError('The run was cancelled');
 }
 
 /** Waits, bounded, until the reads that a run asked for are done, so that a caller who waits sees their effect. */
@@ -162,13 +194,9 @@ export async function waitForReads(deps: SyncDeps, run: Run, signal: AbortSignal
 }
 
 /** True once no delivery from before now waits: one may carry the very record that the list did not show. */
-async function isQuiet(deps: SyncDeps, run: LeasedRun, signal: AbortSignal): Promise<boolean> {
+async function isQuiet(deps: SyncDeps, run: LeasedRun, signal: AbortSignal, maxMs: number): Promise<boolean> {
   const until = await readDatabaseNow(deps.db);
-  return await waitUntil(
-    async () => !(await hasWaitingDeliveries(deps.db, run.integration, until)),
-    MAX_DELIVERY_WAIT_MS,
-    signal,
-  );
+  return await waitUntil(async () => !(await hasWaitingDeliveries(deps.db, run.integration, until)), maxMs, signal);
 }
 
 async function waitUntil(isDone: () => Promise<boolean>, maxMs: number, signal: AbortSignal): Promise<boolean> {

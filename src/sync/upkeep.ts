@@ -1,13 +1,15 @@
+import { readDatabaseNow } from '../db/instants.ts';
+import { addMs } from '../model/instant.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireDeliveries } from '../store/inbox.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
 import { pruneRuns } from '../store/runs.ts';
-import { pauseStream, readStreams } from '../store/streams.ts';
+import { pauseStream, readStreams, requireFullRun } from '../store/streams.ts';
 import { checkTarget } from '../store/target.ts';
 import type { SyncDeps } from './deps.ts';
 import { requestRun } from './request-run.ts';
-import { streamName } from './stream.ts';
+import { type Stream, streamName } from './stream.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -20,7 +22,8 @@ const KEEP_HISTORY_PER_RECORD = 100;
 const KEEP_RUNS_MS = 30 * DAY_MS;
 const KEEP_TOMBSTONES_MS = 90 * DAY_MS;
 const MAX_ROWS = 5_000;
-const OWED_RETRY_MS = 5 * 60_000;
+/** After a full run that failed, and after one that could not tell what is no longer listed. */
+const OWED_RETRY = { failedForMs: 5 * 60_000, partialForMs: HOUR_MS };
 
 /** Removes what is past its time, a bounded number of rows of each kind. @returns true when there may be more. */
 export async function cleanUp({ db }: SyncDeps): Promise<boolean> {
@@ -37,7 +40,7 @@ export async function cleanUp({ db }: SyncDeps): Promise<boolean> {
 /** Queues the full runs that streams owe: after the first start, a changed mapping, or a cursor that the source forgot. */
 export async function startOwedRuns(deps: SyncDeps): Promise<number> {
   let started = 0;
-  for (const key of await findOwedFullRuns(deps.db, OWED_RETRY_MS)) {
+  for (const key of await findOwedFullRuns(deps.db, OWED_RETRY)) {
     const stream = deps.streams.get(streamName(key));
     if (stream === undefined) continue;
     const answer = await requestRun(deps.db, stream, {
@@ -50,6 +53,37 @@ export async function startOwedRuns(deps: SyncDeps): Promise<number> {
     if (answer.kind === 'queued') started++;
   }
   return started;
+}
+
+/**
+ * Queues the run that a schedule asks for. A full run that meets one of another kind is owed instead, and follows it: its
+ * schedule may well fall together with the other one each time.
+ */
+export async function startScheduledRun(deps: SyncDeps, stream: Stream, mode: 'incremental' | 'full'): Promise<void> {
+  const wish = { mode, since: null, ids: null, isDryRun: false, trigger: 'schedule' } as const;
+  const answer = await requestRun(deps.db, stream, wish);
+  if (answer.kind !== 'under_way') return;
+  const isOwed = mode === 'full' && answer.run.mode !== 'full';
+  if (isOwed) await requireFullRun(deps.db, stream.key);
+  const words = isOwed ? 'a run is under way; the full run follows it' : 'a run is under way; tick passed over';
+  deps.log.info({ ...stream.key, mode, run: answer.run.id }, words);
+}
+
+/**
+ * Makes full runs owed whose time passed while nobody scheduled. `everyMs` says how far apart the full runs of a stream
+ * are due, null where they are on no schedule.
+ */
+export async function oweMissedFullRuns(deps: SyncDeps, everyMs: (stream: string) => number | null): Promise<void> {
+  const now = await readDatabaseNow(deps.db);
+  for (const progress of await readStreams(deps.db)) {
+    const stream = deps.streams.get(streamName(progress));
+    const every = everyMs(streamName(progress));
+    const { lastFullStartedAt, needsFullAt } = progress;
+    if (stream === undefined || every === null || needsFullAt !== null || lastFullStartedAt === null) continue;
+    if (addMs(lastFullStartedAt, every) >= now) continue;
+    await requireFullRun(deps.db, stream.key);
+    deps.log.info({ ...stream.key }, 'a full run was missed and is owed');
+  }
 }
 
 /** Lets streams go on whose table has been put right. */

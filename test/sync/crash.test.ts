@@ -110,6 +110,21 @@ test('a holder that fails after its lease was taken over leaves the heir’s pag
   t.equal(after?.needsFullAt, null);
 });
 
+test('a page whose transaction fails by a deadlock is written at the next try', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 3);
+  const { id } = await world.queue();
+  let deadlocks = 2;
+  const worker = createWorker(world.db, world.stream, {
+    at: (point) => {
+      if (point === 'C9' && deadlocks-- > 0) throw Object.assign(new Error('deadlock'), { code: '40P01' });
+    },
+  });
+  t.match(await world.work(await world.claim(), worker), { state: 'succeeded' });
+  t.same(cursorsOf(world), [null, 'c0', 'c1'], 'no page is asked for twice');
+  t.match(await readRun(world.db, id), { pages: 3, counts: { seen: 3, inserted: 3 } });
+});
+
 test('a stop gives the run back, and the next worker goes on at once', async (t) => {
   const world = await createWorld(t);
   fill(world, 3);

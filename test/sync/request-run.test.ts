@@ -1,7 +1,9 @@
 import file, { test } from 'tap';
+import { readStream } from '../../src/store/streams.ts';
 import { explainRecord } from '../../src/sync/explain.ts';
 import { type RunWish, requestRun } from '../../src/sync/request-run.ts';
-import { createWorld as createOwnWorld, customer, shareDatabase, upsert } from './world.ts';
+import { oweMissedFullRuns, startOwedRuns, startScheduledRun } from '../../src/sync/upkeep.ts';
+import { createWorld as createOwnWorld, customer, KEY, shareDatabase, upsert } from './world.ts';
 
 const createWorld = shareDatabase(file);
 const wish: RunWish = { mode: null, since: null, ids: null, isDryRun: false, trigger: 'operator' };
@@ -32,6 +34,31 @@ test('left to itself a stream runs in full until a full run is made, then increm
   const world = await createWorld(t);
   t.match(await world.reconcile({ mode: null }), { mode: 'full', isBackfill: true });
   t.match(await world.reconcile({ mode: null }), { mode: 'incremental', isBackfill: false });
+});
+
+test('a full run whose time falls into another run is owed and follows it', async (t) => {
+  const world = await createWorld(t);
+  await world.reconcile();
+  await startScheduledRun(world.deps, world.stream, 'incremental');
+  await startScheduledRun(world.deps, world.stream, 'full');
+  t.match(await world.work(await world.claim()), { state: 'succeeded' });
+  t.equal(await startOwedRuns(world.deps), 1);
+  const full = await world.claim();
+  t.match(full, { mode: 'full' });
+  await startScheduledRun(world.deps, world.stream, 'full');
+  await world.work(full);
+  t.equal((await readStream(world.db, KEY))?.needsFullAt, null, 'one that meets a full run is served by it');
+});
+
+test('a full run whose time passed while nobody scheduled is owed, one that is not due is not', async (t) => {
+  const world = await createWorld(t);
+  await world.reconcile();
+  await world.pass(50_000);
+  await oweMissedFullRuns(world.deps, () => 3_600_000);
+  await oweMissedFullRuns(world.deps, () => null);
+  t.equal((await readStream(world.db, KEY))?.needsFullAt, null);
+  await oweMissedFullRuns(world.deps, () => 40_000);
+  t.match(await readStream(world.db, KEY), { needsFullAt: Number });
 });
 
 test('a record can be explained: what holds, and every decision about it, newest first', async (t) => {

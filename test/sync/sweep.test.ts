@@ -1,7 +1,10 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { findOwedFullRuns } from '../../src/store/owed-runs.ts';
 import { approveRun, readRun, requestCancel } from '../../src/store/runs.ts';
-import { createWorker, customer, shareDatabase, upsert, type World } from './world.ts';
+import { readStream } from '../../src/store/streams.ts';
+import { sweep } from '../../src/sync/sweep.ts';
+import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
 const HOUR_MS = 3_600_000;
@@ -47,6 +50,15 @@ test('an empty list deletes nothing and waits for an operator’s word', async (
   t.match(await readRun(world.db, run.id), { state: 'cancelled' }, 'and supersedes the braked one');
 });
 
+test('an empty list brakes the sweep also while every record was seen a moment ago', async (t) => {
+  const world = await createWorld(t, { readLagMs: 60_000, deletions: { maxShare: 1, minimum: 100 } });
+  fill(world, 2);
+  await world.reconcile();
+  world.source.records.clear();
+  t.match(await world.reconcile(), { state: 'braked', candidates: 0 });
+  t.equal((await world.rows()).length, 2);
+});
+
 test('too many absences brake the sweep, an approval sweeps just those shown and checks each again', async (t) => {
   const world = await createWorld(t, { deletions: { maxShare: 0.1, minimum: 2 } });
   fill(world, 10);
@@ -89,6 +101,59 @@ test('an approved sweep is not begun while another run of its stream is open', a
   await world.queue();
   t.equal(await approveRun(world.db, braked.id, 'ada'), false);
   t.match(await readRun(world.db, braked.id), { state: 'braked' });
+});
+
+test('a run that is cancelled after its last page sweeps nothing, by reads or without', async (t) => {
+  for (const canGet of [true, false]) {
+    const world = await createWorld(t, { canGet });
+    fill(world, 2);
+    await world.reconcile();
+    await world.pass(HOUR_MS);
+    world.source.records.delete('c000');
+    if (!canGet) await world.reconcile();
+    const { id } = await world.queue();
+    const worker = createWorker(world.db, world.stream, {
+      at: async (point) => {
+        if (point === 'C10') await requestCancel(world.db, id);
+      },
+    });
+    t.match(await world.work(await world.claim(), worker), { state: 'cancelled' });
+    t.same(await idsOf(world), ['c000', 'c001'], `reads by id: ${canGet}`);
+  }
+});
+
+test('a full run that could not sweep pays nothing that is owed, and the next try waits', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 1);
+  const owed = () => findOwedFullRuns(world.db, { failedForMs: 0, partialForMs: HOUR_MS });
+  t.equal((await owed()).length, 1);
+  world.source.extraItems = [{ id: 17, name: 'who?' }];
+  t.match(await world.reconcile(), { state: 'partial' });
+  t.match(await readStream(world.db, KEY), { needsFullAt: Number, lastFullStartedAt: Number });
+  t.same(await owed(), []);
+  await world.run(sql`UPDATE sync.sync_runs SET finished_at = finished_at - interval '2 hours'`);
+  t.equal((await owed()).length, 1);
+  world.source.extraItems = [];
+  await world.reconcile();
+  t.match(await readStream(world.db, KEY), { needsFullAt: null });
+});
+
+test('an approved sweep that deliveries hold back is braked again, one without approval is left out', async (t) => {
+  const world = await createWorld(t, { canGet: false, deletions: { maxShare: 0, minimum: 0 } });
+  fill(world, 2);
+  await world.reconcile();
+  await world.pass(HOUR_MS);
+  world.source.records.delete('c000');
+  const braked = await world.reconcile();
+  t.match(braked, { state: 'braked', candidates: 1 });
+  await world.deliver(upsert(customer('c001', { version: 2 })));
+  t.equal(await approveRun(world.db, braked.id, 'ada'), true);
+  const approved = await world.claim();
+  const sweepNow = () => sweep(world.deps, world.stream, approved, new AbortController().signal, 0);
+  t.match(await sweepNow(), { kind: 'held', state: 'braked', candidates: 1 });
+  await world.run(sql`UPDATE sync.sync_runs SET approved_by = NULL`);
+  t.match(await sweepNow(), { kind: 'held', state: 'partial' });
+  t.same(await idsOf(world), ['c000', 'c001']);
 });
 
 test('as many absences as the brake allows are swept', async (t) => {
