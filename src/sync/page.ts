@@ -96,7 +96,10 @@ export async function applyPage(
   return { ...summarise(observed, sighted, outcomes), deferred };
 }
 
-/** A listed record that is none of the entity's any more, but that we hold, is read again: that settles it. */
+/**
+ * A listed record that is none of the entity's any more, but that we hold, is read again: that settles it. In a full run
+ * it counts as not listed instead, so that the sweep's brake holds when suddenly every record looks like that.
+ */
 async function askForLeavers(
   tx: Db,
   stream: Stream,
@@ -105,7 +108,7 @@ async function askForLeavers(
   now: Instant,
 ): Promise<void> {
   const ids = observed.flatMap((one) => (one.kind === 'ignored' && one.externalId !== null ? [one.externalId] : []));
-  if (ids.length === 0 || stream.get === null) return;
+  if (ids.length === 0 || stream.get === null || run.mode === 'full') return;
   const states = await readStates(tx, stream.key, ids);
   const held = ids.filter((id) => states.get(id)?.status === 'live');
   await enqueueHints(

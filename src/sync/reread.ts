@@ -76,7 +76,7 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
       return { kind: 'quarantine' };
     }
     if (observed.kind !== 'sighted' && observed.kind !== 'invalid') return { kind: 'noop' };
-    if (!isBelieved(deps, stream, hint, sighting)) {
+    if (!isBelieved(deps, stream, hint, observed)) {
       await enqueueHints(tx, stream.key, [
         { ...carried(hint), attempt: 0, runAt: addMs(sight.hi, deps.absenceBrake.waitMs) },
       ]);
@@ -133,10 +133,14 @@ function observeSighting(stream: Stream, hint: LeasedHint, sighting: Sighting, s
   return observed.kind === 'ignored' ? absent : observed;
 }
 
-/** Credentials that lost a right make every record look deleted: too many surprises, and absences are not believed. */
-function isBelieved(deps: IngestDeps, stream: Stream, hint: LeasedHint, sighting: Sighting): boolean {
+/**
+ * Credentials that lost a right make every record look deleted, a field that the source renamed makes every record look
+ * like another entity's: too many surprises, and absences are not believed.
+ */
+function isBelieved(deps: IngestDeps, stream: Stream, hint: LeasedHint, observed: Observed): boolean {
   const isExpected = expectsAbsence(hint.reason);
-  const answer = { isAbsent: sighting.kind === 'absent', isExpected };
+  const seen = observed.kind === 'sighted' ? observed.sighted.seen : null;
+  const answer = { isAbsent: seen !== null && seen.content === null && !seen.isPositiveDelete, isExpected };
   if (deps.absenceBrake.believes(streamName(stream.key), answer, stream.deletions)) return true;
   deps.log.warn({ ...stream.key, externalId: hint.externalId }, 'too many reads found nothing; deletion held back');
   return false;

@@ -346,3 +346,18 @@ test('two hints of one record merge into what satisfies both', async (t) => {
   await want(world, 'c1');
   t.match(await world.hints(), [{ min_version: null }], 'a wish for a later read is not granted by any version');
 });
+
+test('when suddenly every record reads like another entity’s, the brake holds their deletion back', async (t) => {
+  const world = await createWorld(t, { deletions: { maxShare: 0.1, minimum: 2 } });
+  const ids = ['c1', 'c2', 'c3', 'c4', 'c5', 'c6'];
+  await world.deliver(upsert(...ids.map((id) => customer(id, { version: 1 }))));
+  await world.ingest();
+  for (const id of ids) world.source.records.set(id, { id, kind: 'product', version: 2 });
+  await world.deliver({ events: ids.map((id) => ({ type: 'changed', id })) });
+  await world.ingest();
+  for (let round = 0; round < 3; round++) {
+    await world.pass(3_600_000);
+    await world.reread();
+  }
+  t.equal((await world.rows()).length, 4, 'as many as the brake allows, and no more');
+});
