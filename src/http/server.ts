@@ -60,7 +60,7 @@ export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_M
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined);
-    else parseJson(request, String(body), done);
+    else void parseJson(request, String(body), done);
   });
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }),

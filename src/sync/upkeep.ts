@@ -1,3 +1,5 @@
+import type { Db } from '../db/connect.ts';
+import { isConnectionError } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs } from '../model/instant.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
@@ -25,17 +27,32 @@ const MAX_ROWS = 5_000;
 /** After a full run that failed, and after one that could not tell what is no longer listed. */
 const OWED_RETRY = { failedForMs: 5 * 60_000, partialForMs: HOUR_MS };
 
-/** Removes what is past its time, a bounded number of rows of each kind. @returns true when there may be more. */
-export async function cleanUp({ db }: SyncDeps): Promise<boolean> {
-  const removed = [
-    await expireDeliveries(db, { payloadForMs: KEEP_PAYLOADS_MS, keepForMs: KEEP_DELIVERIES_MS, limit: MAX_ROWS }),
-    await expireDeadLetters(db, { keepForMs: KEEP_DEAD_LETTERS_MS, limit: MAX_ROWS }),
-    await pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
-    await pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
-    await expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
-  ];
-  return removed.some((count) => count >= MAX_ROWS);
+/**
+ * Removes what is past its time, a bounded number of rows of each kind. A kind that fails is logged and does not keep the
+ * others; a database that is away is thrown. @returns true when there may be more.
+ */
+export async function cleanUp({ db, log }: SyncDeps): Promise<boolean> {
+  let hasMore = false;
+  for (const [kind, expire] of Object.entries(EXPIRES)) {
+    try {
+      hasMore = (await expire(db)) >= MAX_ROWS || hasMore;
+    } catch (error) {
+      if (isConnectionError(error)) throw error;
+      log.warn({ kind, err: error }, 'clean-up failed');
+    }
+  }
+  return hasMore;
 }
+
+const EXPIRES: { readonly [kind: string]: (db: Db) => Promise<number> } = {
+  deliveries: (db) =>
+    expireDeliveries(db, { payloadForMs: KEEP_PAYLOADS_MS, keepForMs: KEEP_DELIVERIES_MS, limit: MAX_ROWS }),
+  deadLetters: (db) => expireDeadLetters(db, { keepForMs: KEEP_DEAD_LETTERS_MS, limit: MAX_ROWS }),
+  history: (db) =>
+    pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
+  runs: (db) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
+  tombstones: (db) => expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
+};
 
 /** Queues the full runs that streams owe: after the first start, a changed mapping, or a cursor that the source forgot. */
 export async function startOwedRuns(deps: SyncDeps): Promise<number> {
