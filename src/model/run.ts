@@ -23,6 +23,9 @@ export const RUN_TRANSITIONS = {
   cancelled: {},
 } as const;
 
+/** A run whose holder says nothing for this long is taken up by another worker. */
+export const RUN_LEASE_MS = 30_000;
+
 export type RunState = keyof typeof RUN_TRANSITIONS;
 export type RunMode = 'incremental' | 'full' | 'ids';
 export type RunTrigger = 'schedule' | 'operator' | 'start';

@@ -3,7 +3,7 @@ import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs, type Instant } from '../model/instant.ts';
-import { addCounts, type LeasedRun, type RunState } from '../model/run.ts';
+import { addCounts, type LeasedRun, RUN_LEASE_MS, type RunState } from '../model/run.ts';
 import type { Page } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { enqueueHints } from '../store/hints.ts';
@@ -27,9 +27,7 @@ import { describeFailure, LeaseLostError } from './failures.ts';
 import { applyPage, type PageResult, previewPage } from './page.ts';
 import { settleCursor } from './settle-cursor.ts';
 import { type Stream, streamName } from './stream.ts';
-import { RUN_LEASE_MS, sweep, waitForReads } from './sweep.ts';
-
-export { RUN_LEASE_MS };
+import { sweep, waitForReads } from './sweep.ts';
 
 const HEARTBEAT_MS = RUN_LEASE_MS / 3;
 /** Tries at one page's transaction: on a deadlock, or when somebody else holds its rows and they cannot be read again later. */

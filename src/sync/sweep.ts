@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs, type Instant } from '../model/instant.ts';
-import type { LeasedRun, Run } from '../model/run.ts';
+import { type LeasedRun, RUN_LEASE_MS, type Run } from '../model/run.ts';
 import { countRunHints, enqueueHints } from '../store/hints.ts';
 import { hasWaitingDeliveries } from '../store/inbox.ts';
 import {
@@ -20,8 +20,6 @@ import { LeaseLostError, RunCancelledError } from './failures.ts';
 import { observeAbsence } from './observe.ts';
 import type { Stream } from './stream.ts';
 
-/** A run whose holder says nothing for this long is taken up by another worker. */
-export const RUN_LEASE_MS = 30_000;
 /** Candidates of one transaction. */
 const SWEEP_BATCH = 200;
 /** Without reads by id, a record is deleted only after this many complete runs in a row did not list it. */
