@@ -7,7 +7,7 @@ import type { EventProblem, RoutedEvent, Routing } from '../webhook/routes.ts';
 import { BODY_PROBLEMS, type Integration } from './integration.ts';
 import { observe, observeAbsence, type Sight } from './observe.ts';
 import type { Unmapped } from './quarantine.ts';
-import { MAX_ATTEMPTS } from './retry.ts';
+import { MAX_WAITS_FOR_OTHERS } from './retry.ts';
 import type { Stream } from './stream.ts';
 
 /**
@@ -82,7 +82,7 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
     etag: null,
     inboxId: delivery.id,
     correlationId: delivery.correlationId,
-    isLastAttempt: delivery.attempt + 1 >= MAX_ATTEMPTS,
+    isLastAttempt: delivery.attempt + 1 >= MAX_WAITS_FOR_OTHERS,
   };
   const versionBeside = stream.mapper.parseVersion(event.version);
   if (event.payload === 'id') return [aboutId(stream, event, sight, versionBeside)];

@@ -15,7 +15,7 @@ import { describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
 import { type Observed, observe, observeAbsence, type Sight } from './observe.ts';
 import { setUnmappedAside } from './quarantine.ts';
-import { fullJitterMs, MAX_ATTEMPTS } from './retry.ts';
+import { fullJitterMs, MAX_ATTEMPTS, MAX_WAITS_FOR_OTHERS } from './retry.ts';
 import { isSatisfied } from './satisfaction.ts';
 import { type Stream, streamName } from './stream.ts';
 
@@ -118,7 +118,7 @@ function sightOf(stream: Stream, hint: LeasedHint, { startedAt, endedAt, ...rest
     etag: rest.kind === 'found' ? rest.etag : null,
     inboxId: null,
     correlationId: hint.correlationId,
-    isLastAttempt: hint.attempt >= MAX_ATTEMPTS,
+    isLastAttempt: hint.attempt >= MAX_WAITS_FOR_OTHERS,
   };
 }
 

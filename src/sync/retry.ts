@@ -1,5 +1,7 @@
 /** Attempts at one piece of work before it is set aside for a person. */
 export const MAX_ATTEMPTS = 8;
+/** As many, where only another record is waited for: a first load of children may well run ahead of that of their parents. */
+export const MAX_WAITS_FOR_OTHERS = 16;
 const BACKOFF_BASE_MS = 500;
 export const BACKOFF_CAP_MS = 300_000;
 
