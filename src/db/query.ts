@@ -14,7 +14,8 @@ export type Db = PgDatabase<PgQueryResultHKT, typeof schema>;
  */
 export async function queryRows<T extends Record<string, unknown>>(db: Db, query: SQL): Promise<T[]> {
   const result: unknown = await withoutStatement(db.execute(query));
-  return hasRows<T>(result) ? result.rows : [];
+  // A plain array: postgres.js gives one of its own making.
+  return hasRows<T>(result) ? Array.from(result.rows) : [];
 }
 
 /**

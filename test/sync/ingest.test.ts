@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { readStream } from '../../src/store/streams.ts';
 import { ingestOnce } from '../../src/sync/ingest.ts';
+import { MAX_WAITS_FOR_OTHERS } from '../../src/sync/retry.ts';
 import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
@@ -316,7 +317,7 @@ test('a child waits for its parent, and is given up only after its last attempt'
   t.match(await world.deliveryOf(child), { state: 'received', outcome: 'defer', attempt: 1 });
   t.same(await world.deadLetters(), []);
   await world.run(sql`INSERT INTO shop.parents VALUES ('p1')`);
-  for (let attempt = 2; attempt <= 8; attempt++) {
+  for (let attempt = 2; attempt <= MAX_WAITS_FOR_OTHERS; attempt++) {
     await world.pass(3_600_000);
     await world.ingest();
   }
@@ -325,7 +326,7 @@ test('a child waits for its parent, and is given up only after its last attempt'
     ['c1'],
   );
   t.match(await world.deliveryOf(child), { state: 'applied', outcome: 'insert' });
-  t.match(await world.deliveryOf(orphan), { state: 'applied', outcome: 'quarantine', attempt: 8 });
+  t.match(await world.deliveryOf(orphan), { state: 'applied', outcome: 'quarantine', attempt: MAX_WAITS_FOR_OTHERS });
   t.match(await world.deadLetters(), [{ externalId: 'c2', errorCode: 'database_foreign_key', attempt: 1 }]);
 });
 
