@@ -31,6 +31,8 @@ export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_M
     },
     clientErrorHandler: answerUnreadable,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // What still arrives on an open connection while we stop is answered as ever: the database closes after the server.
+    return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 2_048 },
     frameworkErrors: (_error, _request, reply) => {
