@@ -13,20 +13,9 @@ export async function setRecordAside(tx: Db, stream: Stream, sighted: Sighted, e
   const { seen } = sighted;
   const state = sqlState(error) ?? 'unknown';
   await setAside(tx, {
-    ...stream.key,
-    externalId: seen.externalId,
-    channel: seen.channel,
-    inboxId: sighted.inboxId,
-    record: sighted.record,
-    isPartial: seen.partial,
-    isDelete: seen.content === null,
-    lo: seen.lo,
-    hi: seen.hi,
-    version: seen.version,
+    ...letterOf(stream, sighted),
     errorCode: `database_${failureKind(error)}`,
-    fieldPath: null,
     message: `${streamName(stream.key)} record ${seen.externalId}: the database refused the row (SQLSTATE ${state}${refusedBy(error)}); mend the record, the mapping or the table, then retry`,
-    correlationId: sighted.correlationId,
   });
   await tellHistory(tx, stream, { ...seen, correlationId: sighted.correlationId, reason: `sqlstate_${state}` });
 }
@@ -35,22 +24,27 @@ export async function setRecordAside(tx: Db, stream: Stream, sighted: Sighted, e
 export async function setHeldAside(tx: Db, stream: Stream, sighted: Sighted): Promise<void> {
   const { seen } = sighted;
   await setAside(tx, {
-    ...stream.key,
-    externalId: seen.externalId,
-    channel: seen.channel,
-    inboxId: sighted.inboxId,
-    record: sighted.record,
-    isPartial: seen.partial,
-    isDelete: seen.content === null,
-    lo: seen.lo,
-    hi: seen.hi,
-    version: seen.version,
+    ...letterOf(stream, sighted),
     errorCode: 'row_held',
-    fieldPath: null,
     message: `${streamName(stream.key)} record ${seen.externalId}: another transaction held its row for too long; retry when that has ended`,
-    correlationId: sighted.correlationId,
   });
 }
+
+/** What the dead letter of a mapped record holds, whatever went wrong with it. */
+const letterOf = (stream: Stream, { seen, inboxId, record, correlationId }: Sighted) => ({
+  ...stream.key,
+  externalId: seen.externalId,
+  channel: seen.channel,
+  inboxId,
+  record,
+  isPartial: seen.partial,
+  isDelete: seen.content === null,
+  lo: seen.lo,
+  hi: seen.hi,
+  version: seen.version,
+  fieldPath: null,
+  correlationId,
+});
 
 /** An input that could not be mapped: from where it came and what is wrong with it. */
 export type Unmapped = {

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
-import type { Outcome } from '../model/apply.ts';
+import { isEffective, type Outcome } from '../model/apply.ts';
 import type { LeasedHint, NewHint } from '../model/hint.ts';
 import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Sighting } from '../source/client.ts';
@@ -101,7 +101,7 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
   });
   await countDrift(deps, stream, hint, outcome);
   if (outcome.kind === 'verify' || outcome.kind === 'defer') deps.wakeHints();
-  return outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete';
+  return isEffective(outcome);
 }
 
 const soon = async (tx: Db): Promise<Instant> => addMs(await readDatabaseNow(tx), MIN_WAIT_MS);
@@ -236,8 +236,7 @@ const retryAfterMs = (error: unknown): number => (error instanceof SourceError ?
 /** What a run's own reads changed is drift too: no webhook had brought it. */
 async function countDrift(deps: IngestDeps, stream: Stream, hint: LeasedHint, outcome: Outcome): Promise<void> {
   if (hint.runId === null) {
-    if (outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete')
-      deps.tally.hookRead(stream.key);
+    if (isEffective(outcome)) deps.tally.hookRead(stream.key);
     return;
   }
   const run = await readRun(deps.db, hint.runId);
