@@ -250,6 +250,10 @@ export const syncRuns = syncSchema.table(
     isIdsComplete: boolean('is_ids_complete').notNull().default(true),
     maxKey: numeric('max_key'),
     pages: integer('pages').notNull().default(0),
+    /** Not before: the source was away, or asked us to wait; the run goes on at its checkpoint then. */
+    resumeAt: instant('resume_at'),
+    /** Interruptions by the source since the last page that was new. */
+    stalls: smallint('stalls').notNull().default(0),
     seen: integer('seen').notNull().default(0),
     inserted: integer('inserted').notNull().default(0),
     updated: integer('updated').notNull().default(0),
@@ -346,6 +350,64 @@ export const deliveryCounts = syncSchema.table(
     primaryKey({ name: 'delivery_counts_pkey', columns: [table.integration, table.fate] }),
     check('delivery_counts_fate', sql`fate IN ('accepted','duplicate','rejected','unknown_type','unreadable')`),
   ],
+);
+
+/**
+ * What all replicas must know of one source: how much of its limits is used, how its breaker stands, whether work with it
+ * is paused.
+ */
+export const sourceStates = syncSchema.table(
+  'source_states',
+  {
+    integration: text('integration').primaryKey(),
+    /** Use of the rate limits; its content is the source client's business. */
+    limits: jsonb('limits'),
+    breaker: text('breaker').notNull().default('closed'),
+    breakerAt: instant('breaker_at'),
+    /** The failure that opened it last, as a code and words. */
+    breakerReason: text('breaker_reason'),
+    /** Set while nothing but webhooks is taken: `auth` (the source refuses our credentials) or `operator`. */
+    paused: text('paused'),
+    pausedDetail: text('paused_detail'),
+    pausedAt: instant('paused_at'),
+  },
+  () => [
+    check('source_states_breaker', sql`breaker IN ('closed','open','half_open')`),
+    check('source_states_paused', sql`paused IN ('auth','operator')`),
+    check('source_states_paused_at', sql`(paused IS NULL) = (paused_at IS NULL)`),
+  ],
+);
+
+/** Tokens of one integration, sealed (AES-256-GCM). One row, so that the lease, the generation and the tokens agree. */
+export const credentials = syncSchema.table(
+  'credentials',
+  {
+    integration: text('integration').primaryKey(),
+    /** Null until the first tokens are there. */
+    sealed: bytea('sealed'),
+    /** Grows with every save. */
+    generation: bigint('generation', { mode: 'number' }).notNull().default(0),
+    leaseToken: uuid('lease_token'),
+    leaseExpiresAt: instant('lease_expires_at'),
+    /** The generation whose refresh token was about to be used: still there after a crash, it may be used up. */
+    usedGeneration: bigint('used_generation', { mode: 'number' }),
+    updatedAt: instant('updated_at').notNull().default(now),
+  },
+  () => [check('credentials_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`)],
+);
+
+/** Authorizations that were begun in a browser and have not come back. Each is taken once. */
+export const oauthFlows = syncSchema.table(
+  'oauth_flows',
+  {
+    /** SHA-256 of the `state` parameter. */
+    stateHash: bytea('state_hash').primaryKey(),
+    integration: text('integration').notNull(),
+    /** PKCE verifier, sealed. */
+    sealed: bytea('sealed').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+  },
+  (table) => [index('oauth_flows_expires_at').on(table.expiresAt)],
 );
 
 /** Exclusive claims among replicas that end by themselves; `fence` grows with every change of holder. */

@@ -1,8 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Log } from '../lib/log.ts';
 import type { Instant } from '../model/instant.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import type { Hold } from './hold.ts';
+import type { Lane } from './lane.ts';
+import type { SourceRequest } from './request.ts';
 import { decideAfterFailure, MAX_WAIT_MS } from './retry.ts';
 import type { Slots } from './slots.ts';
 
@@ -18,13 +21,17 @@ export type CallDeps = {
   readonly log: Log;
 };
 
+export type CallOptions = { readonly lane: Lane; readonly signal: AbortSignal };
+
 /** `startedAt` was taken before the first attempt, `endedAt` after the last one. */
 export type Reply = { readonly startedAt: Instant; readonly endedAt: Instant } & (
   | { readonly kind: 'answered'; readonly answer: Answer }
+  /** 304 to a conditional request: what the caller has is still so. */
+  | { readonly kind: 'not_modified'; readonly headers: IncomingHttpHeaders }
   /** 404 or 410, as the error says. */
   | { readonly kind: 'absent'; readonly error: SourceError }
 );
-export type Call = (endpoint: string, url: URL, signal: AbortSignal) => Promise<Reply>;
+export type Call = (request: SourceRequest, options: CallOptions) => Promise<Reply>;
 
 const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'gone']);
 
@@ -36,7 +43,8 @@ const MAX_HOLD_ROUNDS = 10;
  * from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
  */
 export function createCall(deps: CallDeps): Call {
-  return async (endpoint, url, signal) => {
+  return async (request, { signal }) => {
+    const { endpoint } = request;
     let startedAt: Instant | null = null;
     for (let attempt = 1; ; attempt++) {
       const release = await deps.slots.acquire(signal);
@@ -45,8 +53,10 @@ export function createCall(deps: CallDeps): Call {
       try {
         await waitForHold(deps, endpoint, signal);
         startedAt ??= await deps.now();
-        const answer = await deps.exchange(endpoint, url, signal);
-        return { kind: 'answered', answer, startedAt, endedAt: await deps.now() };
+        const answer = await deps.exchange(request, signal);
+        const endedAt = await deps.now();
+        if (answer.status === 304) return { kind: 'not_modified', headers: answer.headers, startedAt, endedAt };
+        return { kind: 'answered', answer, startedAt, endedAt };
       } catch (thrown) {
         if (!(thrown instanceof SourceError)) throw thrown;
         if (startedAt !== null && ABSENT.has(thrown.code)) {

@@ -9,10 +9,11 @@ import type { GetDefinition, ListDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
 import { createHold } from './hold.ts';
+import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
+import { createRequests, type Params } from './requests.ts';
 import type { ResolvedSource } from './resolve.ts';
 import { createSlots } from './slots.ts';
-import { createUrls } from './urls.ts';
 
 export type SourceDeps = {
   /** The database's clock: page and read times order observations. */
@@ -52,20 +53,26 @@ export type Sighting =
 
 export type SourceClient = {
   /**
-   * The pages of a list, from `cursor` or from the start; `query` is added to the list's own (it does not apply where
+   * The pages of a list, from `cursor` or from the start; `params` are added to the list's own (they do not apply where
    * the cursor is a link, which carries its query). A page is requested when it is asked for, never ahead.
    * Throws `SourceError`, after the retries where a retry can help.
    */
   listPages(
     list: ListDefinition,
     options: {
-      readonly query?: Readonly<Record<string, string>>;
+      readonly params?: Params;
       readonly cursor?: string | null;
+      /** Default `urgent`. */
+      readonly lane?: Lane;
       readonly signal: AbortSignal;
     },
   ): AsyncGenerator<Page, void, undefined>;
-  /** Reads one record by its id. Throws `SourceError`; `bad_id` when the id cannot stand in a path. */
-  getRecord(get: GetDefinition, id: string, options: { readonly signal: AbortSignal }): Promise<Sighting>;
+  /** Reads one record by its id, by default in the lane `urgent`. Throws `SourceError`; `bad_id` when the id cannot stand in a path. */
+  getRecord(
+    get: GetDefinition,
+    id: string,
+    options: { readonly lane?: Lane; readonly signal: AbortSignal },
+  ): Promise<Sighting>;
   /** Ends all connections. What is still under way fails with `aborted`; end it by its signal first. */
   close(): Promise<void>;
 };
@@ -88,38 +95,41 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     maxResponseSize: maxResponseBytes,
   });
   const { nowMs } = deps;
+  const auth = source.auth({ ...deps, name: source.name });
   const headers = { accept: 'application/json', 'user-agent': 'syncline', ...lowerCaseKeys(source.headers()) };
   const call = createCall({
     ...deps,
     sourceName: source.name,
-    exchange: createExchange({ dispatcher, auth: source.auth, headers, timeoutMs, maxResponseBytes, nowMs }),
+    exchange: createExchange({ dispatcher, auth, headers, timeoutMs, maxResponseBytes, nowMs }),
     slots: createSlots(concurrency),
     hold: createHold(nowMs),
     maxAttempts: source.maxAttempts,
   });
-  const urls = createUrls(source);
+  const requests = createRequests(source);
 
   return {
-    listPages: (list, options) => listPages({ call, urls, auth: source.auth }, list, options),
-    async getRecord(get, id, { signal }) {
-      const endpoint = `GET ${get.path}`;
-      const url = urls.forRecord(get, id);
-      const reply = await call(endpoint, url, signal);
+    listPages: (list, options) => listPages({ call, requests, auth }, list, options),
+    async getRecord(get, id, { lane = 'urgent', signal }) {
+      const request = requests.forRecord(get, id);
+      const reply = await call(request, { lane, signal });
       const { startedAt, endedAt } = reply;
       if (reply.kind === 'absent') return { kind: 'absent', startedAt, endedAt };
+      if (reply.kind === 'not_modified')
+        throw new SourceError('invalid_response', `${request.endpoint}: answered 304 unasked`);
       const { headers, body } = reply.answer;
-      const record = readRecord(endpoint, get.record ?? '', body);
+      const record = readRecord(request.endpoint, get, body);
+      if (record === null) return { kind: 'absent', startedAt, endedAt };
       return { kind: 'found', record, etag: headers.etag ?? null, startedAt, endedAt };
     },
     close: () => dispatcher.destroy(),
   };
 }
 
-/** `null` is not absence: only 404 and 410 are. */
-function readRecord(endpoint: string, path: string, body: unknown): unknown {
+/** Null for a record that the source says does not exist, where the definition lets `null` say that. */
+function readRecord(endpoint: string, { record: path = '', nullIsAbsent }: GetDefinition, body: unknown): unknown {
   const found = readPath(body, mustParsePath(path));
   const record = found.found ? found.value : undefined;
-  if (kindOf(record) === 'object') return record;
+  if (kindOf(record) === 'object' || (record === null && nullIsAbsent)) return record;
   const place = path === '' ? 'the answer' : `\`${path}\``;
   throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an object, got ${kindOf(record)}`);
 }

@@ -3,8 +3,9 @@ import { type Duration, parseDurationMs } from '../lib/duration.ts';
 import { pathSchema } from '../lib/path-schema.ts';
 import type { Setting } from '../lib/setting.ts';
 import { settingSchema } from '../lib/setting-schema.ts';
+import type { JsonValue } from '../model/json.ts';
 import { type AuthDefinition, authSchema } from './auth/auth.ts';
-import { HEADER_NAME_SYNTAX, isSettableHeader } from './header.ts';
+import { HEADER_NAME_SYNTAX, isHeaderValue, isSettableHeader } from './header.ts';
 import { type PaginationDefinition, paginationSchema } from './pagination/pagination.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
 
@@ -29,25 +30,54 @@ export type SourceDefinition = {
 
 type Query = Readonly<Record<string, string | number | boolean>>;
 
+/** A GraphQL operation, sent as POST with `{query, variables}` to the path. */
+export type GraphqlDefinition = {
+  readonly query: string;
+  readonly variables?: { readonly [name: string]: JsonValue };
+};
+
+/** What all endpoints that are read have in common. */
+type ReadForm = {
+  /** Default GET, or POST with `graphql` or `body`. */
+  readonly method?: 'GET' | 'POST';
+  readonly query?: Query;
+  /** Sent beside the source's. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: { readonly [name: string]: JsonValue };
+  readonly graphql?: GraphqlDefinition;
+  /**
+   * Where parameters go that change from request to request (page, size, since, ids): the query, or the body, where a
+   * name is a dot path. Default: the variables of `graphql`, else the query.
+   */
+  readonly paramsIn?: 'query' | 'body';
+};
+
 /** An endpoint that lists an entity's records. */
-export type ListDefinition = {
+export type ListDefinition = ReadForm & {
   /** From the base URL's path on: `/customers`, `/repos/{owner}/{repo}/issues`. */
   readonly path: string;
-  readonly query?: Query;
   /** Dot path to the array of records in an answer; empty when the answer is that array. */
   readonly items: string;
+  /** Dot path within an item to the record: `node` of GraphQL edges. */
+  readonly record?: string;
   readonly pagination: PaginationDefinition;
-  /** Query parameter that asks for pages of `size` records. */
-  readonly pageSize?: { readonly param: string; readonly size: number };
+  /** Parameter that asks for pages of `size` records. `min`: how small they may become when the source cannot give that many at once; default 1. */
+  readonly pageSize?: { readonly param: string; readonly size: number; readonly min?: number };
+  /** A listing that has more is taken for one that never ends. Default 1,000,000. */
+  readonly maxPages?: number;
 };
 
 /** An endpoint that gives one record by its id. */
-export type GetDefinition = {
+export type GetDefinition = ReadForm & {
   /** With `{id}` where the record's id goes: `/customers/{id}`. */
   readonly path: string;
-  readonly query?: Query;
+  /** Instead of `{id}` in the path: the parameter that takes the id, such as a GraphQL variable. */
+  readonly idParam?: string;
   /** Dot path to the record in the answer; the answer itself when left out. */
   readonly record?: string;
+  /** `null` at `record` says that it does not exist, as GraphQL sources answer. Default false: only 404 and 410 do. */
+  readonly nullIsAbsent?: boolean;
 };
 
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -59,6 +89,9 @@ const MAX_MAX_ATTEMPTS = 20;
 const MAX_MAX_RESPONSE_BYTES = 256 * 1024 * 1024;
 const MAX_CONCURRENCY = 64;
 const MAX_PAGE_SIZE = 100_000;
+/** Of one listing. A source that gives ever new cursors would hold a run for ever. */
+export const DEFAULT_MAX_PAGES = 1_000_000;
+const MAX_MAX_PAGES = 10_000_000;
 
 const timeoutSchema = z.custom<Duration>(
   (text) => {
@@ -80,24 +113,72 @@ export const sourceSchema = z.strictObject({
 });
 
 const querySchema = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]));
+const jsonObjectSchema = z.record(z.string(), z.json());
 const templateSchema = z
   .string()
   .refine((path) => parsePathTemplate(path) !== null, { message: `expected ${PATH_TEMPLATE_SYNTAX}` });
 
-export const listSchema = z.strictObject({
-  path: templateSchema.refine((path) => !placeholdersOf(path).includes('id'), {
-    message: 'a list has no `{id}`: that is the record of a read by id',
-  }),
+const readForm = {
+  method: z.enum(['GET', 'POST']).optional(),
   query: querySchema.optional(),
-  items: pathSchema,
-  pagination: paginationSchema,
-  pageSize: z.strictObject({ param: z.string().min(1), size: z.int().min(1).max(MAX_PAGE_SIZE) }).optional(),
-});
+  headers: z
+    .record(
+      z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`),
+      z.string().refine(isHeaderValue, 'expected printable text'),
+    )
+    .optional(),
+  body: jsonObjectSchema.optional(),
+  graphql: z.strictObject({ query: z.string().min(1), variables: jsonObjectSchema.optional() }).optional(),
+  paramsIn: z.enum(['query', 'body']).optional(),
+};
 
-export const getSchema = z.strictObject({
-  path: templateSchema.refine((path) => placeholdersOf(path).includes('id'), {
-    message: "expected `{id}` where the record's id goes, such as /customers/{id}",
-  }),
-  query: querySchema.optional(),
-  record: pathSchema.optional(),
-});
+const checkReadForm = (
+  form: { method?: string | undefined; body?: unknown; graphql?: unknown; paramsIn?: string | undefined },
+  context: z.RefinementCtx,
+) => {
+  const add = (path: string, message: string) => context.addIssue({ code: 'custom', message, path: [path] });
+  if (form.body !== undefined && form.graphql !== undefined) add('body', 'cannot stand beside `graphql`');
+  const hasBody = form.body !== undefined || form.graphql !== undefined;
+  if (hasBody && form.method === 'GET') add('method', 'expected POST, since there is a body');
+  if (form.paramsIn === 'body' && (form.graphql !== undefined || form.method === 'GET')) {
+    add('paramsIn', "'body' is for POST without `graphql`, whose parameters are its variables");
+  }
+};
+
+export const listSchema = z
+  .strictObject({
+    ...readForm,
+    path: templateSchema.refine((path) => !placeholdersOf(path).includes('id'), {
+      message: 'a list has no `{id}`: that is the record of a read by id',
+    }),
+    items: pathSchema,
+    record: pathSchema.optional(),
+    pagination: paginationSchema,
+    pageSize: z
+      .strictObject({
+        param: z.string().min(1),
+        size: z.int().min(1).max(MAX_PAGE_SIZE),
+        min: z.int().min(1).optional(),
+      })
+      .refine(({ size, min }) => min === undefined || min <= size, {
+        message: 'expected at most `size`',
+        path: ['min'],
+      })
+      .optional(),
+    maxPages: z.int().min(1).max(MAX_MAX_PAGES).optional(),
+  })
+  .superRefine(checkReadForm);
+
+export const getSchema = z
+  .strictObject({
+    ...readForm,
+    path: templateSchema,
+    idParam: z.string().min(1).optional(),
+    record: pathSchema.optional(),
+    nullIsAbsent: z.boolean().optional(),
+  })
+  .superRefine(checkReadForm)
+  .refine(({ path, idParam }) => placeholdersOf(path).includes('id') !== (idParam !== undefined), {
+    message: "expected `{id}` in the path where the record's id goes, such as /customers/{id}, or else `idParam`",
+    path: ['path'],
+  });

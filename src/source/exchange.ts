@@ -2,14 +2,21 @@ import type { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { statusError, transportError } from './answer-error.ts';
-import type { Authenticator } from './auth/authenticator.ts';
+import type { Authenticator, OutgoingRequest } from './auth/authenticator.ts';
 import { ACCEPT_ENCODING, readJson, tooLarge } from './body.ts';
 import { runWithin, type Stop } from './deadline.ts';
 import { SourceError } from './error.ts';
 import { resolveOwnLink } from './own-origin.ts';
+import type { SourceRequest } from './request.ts';
 
 /** A whole answer. */
-export type Answer = { readonly url: URL; readonly headers: IncomingHttpHeaders; readonly body: unknown };
+export type Answer = {
+  readonly status: number;
+  readonly url: URL;
+  readonly headers: IncomingHttpHeaders;
+  /** Parsed JSON; undefined where there was no body (204, 304). */
+  readonly body: unknown;
+};
 
 export type ExchangeDeps = {
   /** Bound to the source's origin: it cannot connect anywhere else. */
@@ -21,10 +28,11 @@ export type ExchangeDeps = {
   readonly nowMs: () => number;
 };
 
-export type Exchange = (endpoint: string, url: URL, signal: AbortSignal) => Promise<Answer>;
+export type Exchange = (request: SourceRequest, signal: AbortSignal) => Promise<Answer>;
 
 const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const BODYLESS: ReadonlySet<number> = new Set([204, 205]);
 /** What is read of a body that nobody wants, so that the connection can be used again; over that it is cut. */
 const MAX_DISCARDED_BYTES = 64 * 1024;
 
@@ -33,9 +41,10 @@ const MAX_DISCARDED_BYTES = 64 * 1024;
  * `timeoutMs`. Throws `SourceError`; returns within milliseconds once the signal fires.
  */
 export function createExchange(deps: ExchangeDeps): Exchange {
-  return async (endpoint, url, signal) => {
+  return async (request, signal) => {
+    const { endpoint } = request;
     try {
-      const ended = await runWithin(deps.timeoutMs, signal, (stop) => follow(deps, endpoint, url, stop));
+      const ended = await runWithin(deps.timeoutMs, signal, (stop) => follow(deps, request, signal, stop));
       if (ended.kind === 'done') return ended.value;
       if (ended.kind === 'aborted') throw new SourceError('aborted', `${endpoint}: aborted`);
       throw new SourceError('timeout', `${endpoint}: no whole answer within ${deps.timeoutMs} ms`);
@@ -45,35 +54,60 @@ export function createExchange(deps: ExchangeDeps): Exchange {
   };
 }
 
-async function follow(deps: ExchangeDeps, endpoint: string, first: URL, stop: Stop): Promise<Answer> {
-  let url = first;
+async function follow(deps: ExchangeDeps, request: SourceRequest, signal: AbortSignal, stop: Stop): Promise<Answer> {
+  const { endpoint } = request;
+  let url = request.url;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     if (stop.isStopped()) break; // nobody waits for the answer any more
-    const response = await send(deps, url, stop.emitter);
-    const { statusCode, headers, body } = response;
-    if (statusCode >= 200 && statusCode < 300) {
+    const authorized = await deps.auth.authorize(bare(deps, request, url), signal);
+    if (stop.isStopped()) break;
+    const response = await send(deps, authorized, stop.emitter);
+    const { statusCode: status, headers, body } = response;
+    if (BODYLESS.has(status) || (status === 304 && isConditional(request))) {
+      await discard(body);
+      return { status, url, headers, body: undefined };
+    }
+    if (status >= 200 && status < 300) {
       if (Number(headers['content-length']) > deps.maxResponseBytes) {
         await discard(body);
         throw tooLarge(endpoint, deps.maxResponseBytes);
       }
-      return { url, headers, body: await readJson(endpoint, body, headers, deps.maxResponseBytes) };
+      return { status, url, headers, body: await readJson(endpoint, body, headers, deps.maxResponseBytes) };
     }
     await discard(body);
     const location: string | string[] | undefined = headers.location;
-    if (!REDIRECTS.has(statusCode) || typeof location !== 'string') {
-      throw statusError(endpoint, statusCode, headers, deps.nowMs());
+    if (!REDIRECTS.has(status) || typeof location !== 'string') {
+      throw statusError(endpoint, status, headers, deps.nowMs());
     }
     url = resolveOwnLink(location, url, `${endpoint}: the redirect`);
   }
   throw new SourceError('invalid_response', `${endpoint}: more than ${MAX_REDIRECTS} redirects`);
 }
 
-function send(deps: ExchangeDeps, bare: URL, signal: EventEmitter): Promise<Dispatcher.ResponseData> {
-  const { url, headers, method } = deps.auth.authorize({ method: 'GET', url: bare, headers: deps.headers });
+/** Nobody else has a copy that a 304 could speak of. */
+const isConditional = ({ headers }: SourceRequest): boolean =>
+  headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
+
+const bare = (deps: ExchangeDeps, { method, headers, body }: SourceRequest, url: URL): OutgoingRequest => ({
+  method,
+  url,
+  headers:
+    body === null
+      ? { ...deps.headers, ...headers }
+      : { 'content-type': 'application/json', ...deps.headers, ...headers },
+  body,
+});
+
+function send(
+  deps: ExchangeDeps,
+  { url, headers, method, body }: OutgoingRequest,
+  signal: EventEmitter,
+): Promise<Dispatcher.ResponseData> {
   return deps.dispatcher.request({
     method,
     path: `${url.pathname}${url.search}`,
     headers: { ...headers, 'accept-encoding': ACCEPT_ENCODING },
+    body,
     signal,
   });
 }

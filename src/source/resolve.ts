@@ -1,7 +1,7 @@
 import { durationMs } from '../lib/duration.ts';
 import { type Environment, readSetting, type Setting } from '../lib/setting.ts';
-import type { Authenticator } from './auth/authenticator.ts';
-import { createAuthenticator } from './auth/create.ts';
+import type { AuthDeps, Authenticator } from './auth/authenticator.ts';
+import { prepareAuth, type ReadSetting } from './auth/create.ts';
 import {
   DEFAULT_CONCURRENCY,
   DEFAULT_MAX_ATTEMPTS,
@@ -19,7 +19,7 @@ export type ResolvedSource = {
   readonly baseUrl: () => URL;
   readonly headers: () => Readonly<Record<string, string>>;
   readonly params: () => Readonly<Record<string, string>>;
-  readonly auth: Authenticator;
+  readonly auth: (deps: AuthDeps) => Authenticator;
   readonly timeoutMs: number;
   readonly maxAttempts: number;
   readonly maxResponseBytes: number;
@@ -36,7 +36,7 @@ export type SourceResolution =
 /** Looks up every setting of a definition that `sourceSchema` accepts. All problems at once, none with a value in it. */
 export function resolveSource(name: string, definition: SourceDefinition, environment: Environment): SourceResolution {
   const problems: SourceProblem[] = [];
-  const read = (path: string, setting: Setting, use: 'header' | 'query' | 'url'): string => {
+  const read: ReadSetting = (path, setting, use) => {
     const result = readSetting(setting, environment);
     if (!result.ok) problems.push({ path, problem: result.problem });
     else if (use !== 'header' || isHeaderValue(result.value)) return result.value;
@@ -52,7 +52,7 @@ export function resolveSource(name: string, definition: SourceDefinition, enviro
 
   const headers = readAll('headers', definition.headers ?? {}, 'header');
   const params = readAll('params', definition.params ?? {}, 'query');
-  const auth = createAuthenticator(definition.auth, read);
+  const auth = prepareAuth(definition.auth, read);
   const baseUrl = readBaseUrl(read('baseUrl', definition.baseUrl, 'url'), problems);
   if (baseUrl === null || problems.length > 0) return { ok: false, problems };
   return {

@@ -6,6 +6,7 @@ import { addMs, type Instant } from '../model/instant.ts';
 import { addCounts, type LeasedRun, RUN_LEASE_MS, type RunState } from '../model/run.ts';
 import type { Page } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
+import { isResumable } from '../source/pagination/pagination.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { countLive } from '../store/record-states.ts';
 import { clearAbsence, dropPages, savePage } from '../store/run-pages.ts';
@@ -115,7 +116,7 @@ async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
   if (from.isListed) return false;
   const leaving = new AbortController();
   const pages = stream.client.listPages(stream.list, {
-    query: sinceQuery(stream, from.since),
+    params: sinceQuery(stream, from.since),
     cursor: from.cursor,
     signal: AbortSignal.any([signal, leaving.signal]),
   });
@@ -150,9 +151,9 @@ type Start = { since: bigint | null; cursor: string | null; pages: number; isLis
 
 /** Where to read from: the run's checkpoint where its cursor outlives the process, else the run's own beginning. */
 async function prepare(deps: SyncDeps, stream: Stream, run: LeasedRun): Promise<Start> {
-  const isResumable = stream.list.pagination.kind === 'cursor';
+  const canResume = isResumable(stream.list.pagination);
   const isFresh = run.pages === 0;
-  if (!isFresh && (isResumable || run.isListed)) {
+  if (!isFresh && (canResume || run.isListed)) {
     return { since: run.startCursor, cursor: run.pageCursor, pages: run.pages, isListed: run.isListed };
   }
   const progress = await readStream(deps.db, stream.key);

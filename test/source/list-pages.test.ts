@@ -33,7 +33,7 @@ test('a cursor is followed until the source names none', async (t) => {
       t,
       cursorPages((at) => (at === null ? 'p2' : at === 'p2' ? 3 : end)),
     );
-    const pages = await readAll(client, { ...cursorList, query: { active: true } }, { query: { since: '2026 01' } });
+    const pages = await readAll(client, { ...cursorList, query: { active: true } }, { params: { since: '2026 01' } });
     t.same(
       pages.map((page) => [page.items, page.cursor, page.nextCursor]),
       [

@@ -46,7 +46,7 @@ test('no credential, id, query value or part of an answer is in an error or a lo
           readAll(
             client,
             { ...plainList, pagination: linkHeader(), query: { q: CANARY } },
-            { query: { since: CANARY } },
+            { params: { since: CANARY } },
           ),
         () => client.getRecord({ path: '/things/{id}', record: 'x' }, CANARY, { signal: never() }),
       ];

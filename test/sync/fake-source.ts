@@ -1,6 +1,7 @@
 import type { Db } from '../../src/db/connect.ts';
 import { readDatabaseNow } from '../../src/db/instants.ts';
 import type { Instant } from '../../src/model/instant.ts';
+import type { JsonValue } from '../../src/model/json.ts';
 import type { Page, Sighting, SourceClient } from '../../src/source/client.ts';
 import type { Customer } from './shop.ts';
 
@@ -16,7 +17,7 @@ export type FakeSource = SourceClient & {
   onTravel: () => Promise<void> | void;
   onGet: (id: string, signal: AbortSignal) => Promise<void> | void;
   /** Cursors of the pages asked for, and the queries they came with. */
-  readonly listed: { readonly cursor: string | null; readonly query: Readonly<Record<string, string>> }[];
+  readonly listed: { readonly cursor: string | null; readonly query: Readonly<Record<string, JsonValue>> }[];
   readonly got: string[];
 };
 
@@ -31,14 +32,14 @@ export function createFakeSource(db: Db): FakeSource {
     onGet: () => {},
     listed: [],
     got: [],
-    async *listPages(_list, { query = {}, cursor: from = null, signal }) {
+    async *listPages(_list, { params = {}, cursor: from = null, signal }) {
       let cursor = from;
       for (;;) {
         signal.throwIfAborted();
         const startedAt = await readDatabaseNow(db);
-        source.listed.push({ cursor, query });
+        source.listed.push({ cursor, query: params });
         await source.onPage(cursor, signal);
-        const page = await pageAfter(cursor, query.since, startedAt);
+        const page = await pageAfter(cursor, params.since, startedAt);
         yield page;
         if (page.nextCursor === null) return;
         cursor = page.nextCursor;
@@ -56,7 +57,7 @@ export function createFakeSource(db: Db): FakeSource {
     close: async () => {},
   };
 
-  async function pageAfter(cursor: string | null, since: string | undefined, startedAt: Instant): Promise<Page> {
+  async function pageAfter(cursor: string | null, since: JsonValue | undefined, startedAt: Instant): Promise<Page> {
     const ids = [...source.records.keys()].sort().filter((id) => cursor === null || id > cursor);
     const wanted = ids.filter((id) => since === undefined || (source.records.get(id)?.version ?? 0) >= Number(since));
     const shown = wanted.slice(0, source.pageSize);

@@ -31,6 +31,7 @@ export function createApiKey(place: Place, key: string): Authenticator {
     const name = place.header.toLowerCase();
     return {
       authorize: (request) => ({ ...request, headers: { ...request.headers, [name]: key } }),
+      renew: async () => false,
       withoutCredentials: (url) => url,
     };
   }
@@ -41,6 +42,7 @@ export function createApiKey(place: Place, key: string): Authenticator {
       url.searchParams.set(parameter, key);
       return { ...request, url };
     },
+    renew: async () => false,
     withoutCredentials: (url) => {
       const bare = new URL(url);
       bare.searchParams.delete(parameter);

@@ -11,5 +11,6 @@ export const bearer = (options: { readonly token: Setting }): BearerDefinition =
 
 export const createBearer = (token: string): Authenticator => ({
   authorize: (request) => ({ ...request, headers: { ...request.headers, authorization: `Bearer ${token}` } }),
+  renew: async () => false,
   withoutCredentials: (url) => url,
 });

@@ -54,7 +54,8 @@ export function createCursor(definition: CursorOptions): Paginator {
   const text = definition.next ?? definition.itemField;
   const path = mustParsePath(text);
   return {
-    target: (at) => ({ kind: 'query', query: at === null ? {} : { [param]: at } }),
+    isResumable: true,
+    target: (at) => ({ kind: 'params', params: at === null ? {} : { [param]: at } }),
     next: (answer) => {
       const goesOn = hasMore === null ? null : readHasMore(answer, hasMore);
       if (goesOn === false) return null;

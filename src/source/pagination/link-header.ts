@@ -14,7 +14,9 @@ export const linkHeader = (options: { readonly rel?: string } = {}): LinkHeaderD
 });
 
 export const createLinkHeader = (rel: string): Paginator => ({
-  target: (cursor) => (cursor === null ? { kind: 'query', query: {} } : { kind: 'link', link: cursor }),
+  // Most links carry a page number.
+  isResumable: false,
+  target: (cursor) => (cursor === null ? { kind: 'params', params: {} } : { kind: 'link', link: cursor }),
   next: ({ endpoint, headers, cursorFromLink }) => {
     const link = readLink(headers, rel, endpoint);
     return link === null ? null : cursorFromLink(link);

@@ -9,10 +9,11 @@ export type NoneDefinition = { readonly kind: 'none' };
 export const none = (): NoneDefinition => ({ kind: 'none' });
 
 export const createNone = (): Paginator => ({
+  isResumable: false,
   target: (cursor) => {
     if (cursor !== null)
       throw new SourceError('cursor_expired', 'This list has a single page, so a cursor leads nowhere');
-    return { kind: 'query', query: {} };
+    return { kind: 'params', params: {} };
   },
   next: () => null,
 });

@@ -22,3 +22,6 @@ export function createPaginator(definition: PaginationDefinition): Paginator {
       return assertNever(definition);
   }
 }
+
+/** Whether an interrupted listing goes on at its stored cursor; see `Paginator.isResumable`. */
+export const isResumable = (definition: PaginationDefinition): boolean => createPaginator(definition).isResumable;

@@ -1,14 +1,21 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Which page to ask for: parameters added to the list's own query, or what `cursorFromLink` made of a link. */
+/**
+ * Which page to ask for: parameters of the list (they go to its query, or into its body, as the list says), or what
+ * `cursorFromLink` made of a link.
+ */
 export type PageTarget =
-  | { readonly kind: 'query'; readonly query: Readonly<Record<string, string>> }
+  | { readonly kind: 'params'; readonly params: Readonly<Record<string, string | number>> }
   | { readonly kind: 'link'; readonly link: string };
 
 /** One answered page, as a paginator sees it. */
 export type PageAnswer = {
   /** Method and path template, for messages. */
   readonly endpoint: string;
+  /** What `target` was called with for this page. */
+  readonly cursor: string | null;
+  /** Records asked for; null where the list does not say. */
+  readonly pageSize: number | null;
   readonly headers: IncomingHttpHeaders;
   readonly body: unknown;
   readonly items: readonly unknown[];
@@ -24,8 +31,13 @@ export type PageAnswer = {
  * a stored one. Cursors are texts of ours; what they hold is the paginator's business.
  */
 export type Paginator = {
+  /**
+   * A stored cursor still leads to the same place after hours, whatever was inserted or deleted since. Where it does
+   * not (positions in a list), an interrupted listing starts again.
+   */
+  readonly isResumable: boolean;
   /** Where to ask for the page at `cursor`, or for the first one. Throws `cursor_expired` on a cursor it never made. */
-  target(cursor: string | null): PageTarget;
+  target(cursor: string | null, pageSize: number | null): PageTarget;
   /** Cursor of the page after this one; null at the end. Throws `invalid_response` or `foreign_link`. */
   next(answer: PageAnswer): string | null;
 };

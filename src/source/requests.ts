@@ -1,0 +1,74 @@
+import type { JsonValue } from '../model/json.ts';
+import type { GetDefinition, ListDefinition } from './definition.ts';
+import { resolveOwnLink } from './own-origin.ts';
+import type { PageTarget } from './pagination/paginator.ts';
+import { placeParams } from './params.ts';
+import { fillPath, type PathTemplate, parsePathTemplate } from './path-template.ts';
+import type { Method, SourceRequest } from './request.ts';
+import type { ResolvedSource } from './resolve.ts';
+
+/** Parameters of a request. In a body, numbers stay numbers. */
+export type Params = Readonly<Record<string, JsonValue>>;
+
+type Form = Omit<GetDefinition, 'record' | 'nullIsAbsent' | 'idParam'>;
+
+/** Makes the requests of one source; every one is to its origin. */
+export function createRequests(source: ResolvedSource) {
+  const base = source.baseUrl();
+  const basePath = base.pathname === '/' ? '' : base.pathname;
+  const pathParams = source.params();
+
+  const buildUrl = (path: string, values: Readonly<Record<string, string>>, queries: readonly Params[]): URL => {
+    const url = new URL(`${basePath}${fillPath(mustParseTemplate(path), values)}`, base.origin);
+    for (const query of queries) {
+      for (const [name, value] of Object.entries(query)) url.searchParams.set(name, String(value));
+    }
+    return url;
+  };
+
+  const read = (form: Form, values: Readonly<Record<string, string>>, params: Params): SourceRequest => {
+    const { protocol, method, body } = shapeOf(form);
+    const goesToBody = form.graphql !== undefined || form.paramsIn === 'body';
+    return {
+      endpoint: endpointOf(form),
+      method,
+      url: buildUrl(form.path, { ...pathParams, ...values }, [form.query ?? {}, goesToBody ? {} : params]),
+      headers: form.headers ?? {},
+      body: goesToBody ? JSON.stringify(placeParams(form, params)) : body,
+      protocol,
+      isRepeatable: true,
+    };
+  };
+
+  return {
+    /** `params` win over the list's own, the page's over both. A link carries everything itself. */
+    forPage(list: ListDefinition, target: PageTarget, params: Params): SourceRequest {
+      if (target.kind === 'params') return read(list, {}, { ...params, ...target.params });
+      const request = read(list, {}, {});
+      return { ...request, url: resolveOwnLink(target.link, new URL(base.origin), `${request.endpoint}: the cursor`) };
+    },
+    /** Throws `bad_id` when the id cannot stand in a path. */
+    forRecord: (get: GetDefinition, id: string): SourceRequest =>
+      get.idParam === undefined ? read(get, { id }, {}) : read(get, {}, { [get.idParam]: id }),
+  };
+}
+
+export type Requests = ReturnType<typeof createRequests>;
+
+/** For messages, logs and rate limits. */
+export const endpointOf = (form: Form): string => `${shapeOf(form).method} ${form.path}`;
+
+function shapeOf(form: Form): { protocol: SourceRequest['protocol']; method: Method; body: string | null } {
+  const hasBody = form.graphql !== undefined || form.body !== undefined;
+  return {
+    protocol: form.graphql === undefined ? 'rest' : 'graphql',
+    method: form.method ?? (hasBody ? 'POST' : 'GET'),
+    body: form.body === undefined ? null : JSON.stringify(form.body),
+  };
+}
+
+function mustParseTemplate(text: string): PathTemplate {
+  const template = parsePathTemplate(text);
+  if (template === null) throw new TypeError('Not a path template: definitions are checked before they are used');
+  return template;
+}
