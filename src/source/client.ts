@@ -4,13 +4,15 @@ import type { Log } from '../lib/log.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Instant } from '../model/instant.ts';
-import { createCall } from './call.ts';
-import type { GetDefinition, ListDefinition } from './definition.ts';
+import { type CallOptions, createCall, type Reply } from './call.ts';
+import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
 import { createHold } from './hold.ts';
 import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
+import type { LimitRow } from './rate-limit/limiter.ts';
+import type { SourceRequest } from './request.ts';
 import { createRequests, type Params } from './requests.ts';
 import type { ResolvedSource } from './resolve.ts';
 import { createSlots } from './slots.ts';
@@ -73,6 +75,19 @@ export type SourceClient = {
     id: string,
     options: { readonly lane?: Lane; readonly signal: AbortSignal },
   ): Promise<Sighting>;
+  /**
+   * Reads several records by one request. A record that the answer does not show is not in the map: that is no evidence
+   * of its absence, since only a read of that one record is. Throws `SourceError`.
+   */
+  getRecords(
+    getMany: GetManyDefinition,
+    ids: readonly string[],
+    options: { readonly lane?: Lane; readonly signal: AbortSignal },
+  ): Promise<ReadonlyMap<string, Sighting>>;
+  /** Sends one request as it stands, with all of the client's care. Throws `SourceError`. */
+  send(request: SourceRequest, options: CallOptions): Promise<Reply>;
+  /** How much of the source's limits is used, by this and all other processes. */
+  limits(): Promise<readonly LimitRow[]>;
   /** Ends all connections. What is still under way fails with `aborted`; end it by its signal first. */
   close(): Promise<void>;
 };
@@ -121,6 +136,9 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
       if (record === null) return { kind: 'absent', startedAt, endedAt };
       return { kind: 'found', record, etag: headers.etag ?? null, startedAt, endedAt };
     },
+    getRecords: async () => new Map(),
+    send: call,
+    limits: async () => [],
     close: () => dispatcher.destroy(),
   };
 }

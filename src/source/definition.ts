@@ -80,6 +80,20 @@ export type GetDefinition = ReadForm & {
   readonly nullIsAbsent?: boolean;
 };
 
+/** An endpoint that gives several records by their ids. */
+export type GetManyDefinition = ReadForm & {
+  readonly path: string;
+  /** Parameter that takes the ids. */
+  readonly idsParam: string;
+  /** How the ids are written in a query: joined by `,` (default) or another text, or the parameter repeated. In a body they are an array. */
+  readonly separator?: string | 'repeat';
+  /** Ids in one request, at most. Default 50. */
+  readonly max?: number;
+  /** Dot path to the array of records in the answer. Items that are null are passed over. */
+  readonly items: string;
+  readonly record?: string;
+};
+
 export const DEFAULT_TIMEOUT_MS = 30_000;
 export const DEFAULT_MAX_ATTEMPTS = 5;
 export const DEFAULT_MAX_RESPONSE_BYTES = 32 * 1024 * 1024;

@@ -54,6 +54,11 @@ export function createFakeSource(db: Db): FakeSource {
       if (record === undefined) return { kind: 'absent', startedAt, endedAt };
       return { kind: 'found', record: { ...record }, etag: null, startedAt, endedAt };
     },
+    getRecords: async () => new Map(),
+    send: async () => {
+      throw new Error('not here');
+    },
+    limits: async () => [],
     close: async () => {},
   };
 
