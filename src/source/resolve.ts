@@ -1,7 +1,8 @@
 import { durationMs } from '../lib/duration.ts';
-import { type Environment, readSetting, type Setting } from '../lib/setting.ts';
+import { type Environment, readSetting } from '../lib/setting.ts';
 import type { AuthDeps, Authenticator } from './auth/authenticator.ts';
-import { prepareAuth, type ReadSetting } from './auth/create.ts';
+import { prepareAuth } from './auth/create.ts';
+import { type ReadSetting, readAll } from './auth/settings.ts';
 import {
   DEFAULT_CONCURRENCY,
   DEFAULT_MAX_ATTEMPTS,
@@ -47,13 +48,12 @@ export function resolveSource(name: string, definition: SourceDefinition, enviro
       });
     return '';
   };
-  const readAll = (path: string, settings: Readonly<Record<string, Setting>>, use: 'header' | 'query') =>
-    Object.fromEntries(Object.entries(settings).map(([key, setting]) => [key, read(`${path}.${key}`, setting, use)]));
 
-  const headers = readAll('headers', definition.headers ?? {}, 'header');
-  const params = readAll('params', definition.params ?? {}, 'query');
-  const auth = prepareAuth(definition.auth, read);
+  const headers = readAll(read, 'headers', definition.headers ?? {}, 'header');
+  const params = readAll(read, 'params', definition.params ?? {}, 'query');
   const baseUrl = readBaseUrl(read('baseUrl', definition.baseUrl, 'url'), problems);
+  const report = (path: string, problem: string) => problems.push({ path, problem });
+  const auth = prepareAuth(definition.auth, { read, report, baseUrl });
   if (baseUrl === null || problems.length > 0) return { ok: false, problems };
   return {
     ok: true,

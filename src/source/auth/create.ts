@@ -1,9 +1,9 @@
 import { assertNever } from '../../lib/assert-never.ts';
-import type { Setting } from '../../lib/setting.ts';
 import { createApiKey } from './api-key.ts';
 import type { AuthDefinition } from './auth.ts';
 import type { AuthDeps, Authenticator } from './authenticator.ts';
 import { createBearer } from './bearer.ts';
+import type { AuthSettings } from './settings.ts';
 
 /** For sources that ask for no credentials. */
 const ANONYMOUS: Authenticator = {
@@ -12,14 +12,12 @@ const ANONYMOUS: Authenticator = {
   withoutCredentials: (url) => url,
 };
 
-/** `path` is a setting's place in the definition; `use` says what its value may be made of. */
-export type ReadSetting = (path: string, setting: Setting, use: 'header' | 'query' | 'url' | 'text') => string;
-
 /** Looks the settings up now, so that all problems are known at once; the authenticator is made with the client. */
 export function prepareAuth(
   definition: AuthDefinition | undefined,
-  read: ReadSetting,
+  settings: AuthSettings,
 ): (deps: AuthDeps) => Authenticator {
+  const { read } = settings;
   if (definition === undefined) return () => ANONYMOUS;
   switch (definition.kind) {
     case 'bearer': {
