@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { mustParsePath } from '../lib/path-schema.ts';
-import { canCheckPartial } from '../mapping/schema-check.ts';
-import { reachOf } from '../mapping/schema-path.ts';
+import { canCheckPartial } from '../lib/schema-check.ts';
+import { reachOf } from '../lib/schema-path.ts';
 import { placeholdersOf } from '../source/path-template.ts';
 import { checkMapping } from './check-mapping.ts';
 import { checkShape, type Place } from './problems.ts';

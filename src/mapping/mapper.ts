@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { z } from 'zod';
 import { type Kind, kindOf } from '../lib/kind.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
+import { canCheckPartial, checkPartial, checkRecord } from '../lib/schema-check.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
@@ -12,7 +13,6 @@ import { createVersionReader, type MarkerForm, parseId, type VersionForm, valueA
 import type { MappingProblem } from './problem.ts';
 import { ABSENT } from './read-field.ts';
 import { Refusal } from './refusal.ts';
-import { canCheckPartial, checkPartial, checkRecord } from './schema-check.ts';
 
 export type { MappingProblem } from './problem.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { kindOf } from '../lib/kind.ts';
+import { kindOf } from './kind.ts';
 import { maskedPath } from './schema-path.ts';
 
 export type SchemaCheck =

@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import { z } from 'zod';
 import { parsePath } from '../../src/lib/path.ts';
-import { maskedPath, reachOf } from '../../src/mapping/schema-path.ts';
+import { maskedPath, reachOf } from '../../src/lib/schema-path.ts';
 
 type Node = { name: string; parent?: Node | undefined };
 const node: z.ZodType<Node> = z.object({

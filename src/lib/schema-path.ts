@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Path } from '../lib/path.ts';
+import type { Path } from './path.ts';
 
 /** Whether a path can lead to a value in what a schema gives: surely not, or as far as the schema tells. */
 export type SchemaReach = 'absent' | 'possible';
