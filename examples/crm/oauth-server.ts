@@ -80,7 +80,7 @@ export function createOauthServer(options: {
       const isSound = params.get('client_id') === options.clientId && params.get('code_challenge_method') === 'S256';
       if (!isSound) return json(400, { error: 'invalid_request' });
       const fields = ['redirect_uri', 'state', 'code_challenge'].map(
-        (name) => `<input type="hidden" name="${name}" value="${escape(params.get(name) ?? '')}">`,
+        (name) => `<input type="hidden" name="${name}" value="${escapeHtml(params.get(name) ?? '')}">`,
       );
       return {
         kind: 'page',
@@ -114,5 +114,5 @@ export function createOauthServer(options: {
 
 const newSecret = (): string => randomBytes(24).toString('base64url');
 const json = (status: number, body: Readonly<Record<string, unknown>>): OauthAnswer => ({ kind: 'json', status, body });
-const escape = (text: string): string =>
+const escapeHtml = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
