@@ -8,6 +8,7 @@ import { type AuthDefinition, authSchema } from './auth/auth.ts';
 import { HEADER_NAME_SYNTAX, isHeaderValue, isSettableHeader } from './header.ts';
 import { type PaginationDefinition, paginationSchema } from './pagination/pagination.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
+import { type RateLimitDefinition, rateLimitsSchema } from './rate-limit/definition.ts';
 
 /** A remote API: where it is, how it knows us, and what we allow ourselves with it. */
 export type SourceDefinition = {
@@ -26,6 +27,10 @@ export type SourceDefinition = {
   readonly maxResponseBytes?: number;
   /** Requests under way at the same time. Default 4, at most 64. */
   readonly concurrency?: number;
+  /** Limits that the source sets, kept by all processes together. At most 20. */
+  readonly rateLimits?: readonly RateLimitDefinition[];
+  /** Whether limits that answers tell of are kept, too. They never loosen `rateLimits`. Default true. */
+  readonly learnRateLimits?: boolean;
 };
 
 type Query = Readonly<Record<string, string | number | boolean>>;
@@ -124,6 +129,8 @@ export const sourceSchema = z.strictObject({
   maxAttempts: z.int().min(1).max(MAX_MAX_ATTEMPTS).optional(),
   maxResponseBytes: z.int().min(1).max(MAX_MAX_RESPONSE_BYTES).optional(),
   concurrency: z.int().min(1).max(MAX_CONCURRENCY).optional(),
+  rateLimits: rateLimitsSchema.optional(),
+  learnRateLimits: z.boolean().optional(),
 });
 
 const querySchema = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]));

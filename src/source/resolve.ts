@@ -11,6 +11,7 @@ import {
   type SourceDefinition,
 } from './definition.ts';
 import { isHeaderValue } from './header.ts';
+import { prepareRateLimits, type RateLimit } from './rate-limit/definition.ts';
 
 /** A source with its settings looked up. Functions and closures hold what may be secret, so that printing it shows none. */
 export type ResolvedSource = {
@@ -25,6 +26,8 @@ export type ResolvedSource = {
   readonly maxAttempts: number;
   readonly maxResponseBytes: number;
   readonly concurrency: number;
+  readonly rateLimits: readonly RateLimit[];
+  readonly learnsRateLimits: boolean;
 };
 
 /** What is wrong, and where in the source's definition: `auth.token`. */
@@ -67,6 +70,8 @@ export function resolveSource(name: string, definition: SourceDefinition, enviro
       maxAttempts: definition.maxAttempts ?? DEFAULT_MAX_ATTEMPTS,
       maxResponseBytes: definition.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES,
       concurrency: definition.concurrency ?? DEFAULT_CONCURRENCY,
+      rateLimits: prepareRateLimits(definition.rateLimits ?? []),
+      learnsRateLimits: definition.learnRateLimits ?? true,
     },
   };
 }
