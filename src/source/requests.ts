@@ -10,6 +10,12 @@ import type { ResolvedSource } from './resolve.ts';
 /** Parameters of a request. In a body, numbers stay numbers. */
 export type Params = Readonly<Record<string, JsonValue>>;
 
+type EndpointCall = Pick<SourceRequest, 'method' | 'headers' | 'body' | 'protocol' | 'isRepeatable'> & {
+  readonly path: string;
+  readonly values: Readonly<Record<string, string>>;
+  readonly queries: readonly Params[];
+};
+
 type Form = Omit<GetDefinition, 'record' | 'nullIsAbsent' | 'idParam'>;
 
 /** Makes the requests of one source; every one is to its origin. */
@@ -50,6 +56,13 @@ export function createRequests(source: ResolvedSource) {
     /** Throws `bad_id` when the id cannot stand in a path. */
     forRecord: (get: GetDefinition, id: string): SourceRequest =>
       get.idParam === undefined ? read(get, { id }, {}) : read(get, {}, { [get.idParam]: id }),
+    /** A call of a declared endpoint: `values` fill its path, `params` the query. Throws `bad_id` as above. */
+    forEndpoint: ({ method, path, values, queries, ...rest }: EndpointCall): SourceRequest => ({
+      endpoint: `${method} ${path}`,
+      method,
+      url: buildUrl(path, { ...pathParams, ...values }, queries),
+      ...rest,
+    }),
   };
 }
 
