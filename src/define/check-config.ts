@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Environment } from '../lib/setting.ts';
 import { type SourceDefinition, sourceSchema } from '../source/definition.ts';
 import { resolveSource } from '../source/resolve.ts';
+import { checkEndpoints, checkLookups } from './check-endpoints.ts';
 import { checkEntity, type EntityFacts } from './check-entity.ts';
 import { checkWebhook } from './check-webhook.ts';
 import type { ConfigDefinition } from './definition.ts';
@@ -25,7 +26,7 @@ const nameSchema = z.string().regex(NAME, { error: NAME_SYNTAX });
 const entitiesSchema = z
   .record(z.string(), z.unknown())
   .refine((entities) => Object.keys(entities).length > 0, { error: 'expected at least one entity' });
-const INTEGRATION_PARTS = ['name', 'source', 'webhook', 'entities'];
+const INTEGRATION_PARTS = ['name', 'source', 'endpoints', 'webhook', 'entities'];
 
 /**
  * Checks a whole definition and the environment that it names. Every problem at once, each with its path in the definition
@@ -73,6 +74,12 @@ function checkIntegration(definition: unknown, { environment, names, index, plac
   }
   const params = checkSource(name ?? '', parts.source, environment, place.at('source'));
   const entities = checkEntities(parts.entities, params, place.at('entities'));
+  const endpoints = checkEndpoints(parts.endpoints, place.at('endpoints'));
+  for (const [entity, form] of Object.entries(Object(parts.entities))) {
+    const mapping = typeof form === 'object' && form !== null ? Reflect.get(form, 'mapping') : null;
+    const context = { endpoints, entities: [...entities.keys()], params };
+    checkLookups(mapping, context, place.at('entities', entity, 'mapping'));
+  }
   if (parts.webhook !== undefined) checkWebhook(parts.webhook, entities, environment, place.at('webhook'));
 }
 

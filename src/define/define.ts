@@ -1,7 +1,15 @@
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { z } from 'zod';
+import type { Setting } from '../lib/setting.ts';
 import type { Mapping } from '../mapping/field.ts';
-import type { ConfigDefinition, EntityDefinition, IntegrationDefinition, VersionDefinition } from './definition.ts';
+import type { Endpoints } from '../source/endpoint.ts';
+import type {
+  ConfigDefinition,
+  EntityDefinition,
+  IntegrationDefinition,
+  TypedIntegration,
+  VersionDefinition,
+} from './definition.ts';
 import type { CheckedMapping, CheckedPath } from './mapping-types.ts';
 
 /** Of what the source sends, before the schema changes it: ids, versions and marks are read from there. */
@@ -44,8 +52,21 @@ export const entity = <
   form: EntityForm<Schema, Table, M, Key, Version>,
 ): EntityDefinition => form;
 
-/** One source with its entities, as data. Checked whole at the start of the server. */
-export const defineIntegration = (definition: IntegrationDefinition): IntegrationDefinition => definition;
+/** `IntegrationDefinition`, with names left to be inferred. */
+type IntegrationForm<Forms extends Endpoints, Given extends string> = Omit<
+  IntegrationDefinition,
+  'source' | 'endpoints'
+> & {
+  readonly source: Omit<IntegrationDefinition['source'], 'params'> & {
+    readonly params?: { readonly [name in Given]: Setting };
+  };
+  readonly endpoints?: Forms;
+};
+
+/** One source with its entities and endpoints, as data. Checked whole at the start of the server. */
+export const defineIntegration = <const Forms extends Endpoints = Record<never, never>, Given extends string = never>(
+  definition: IntegrationForm<Forms, Given>,
+): TypedIntegration<Forms, Given> => definition;
 
 /** What a config file exports by default. */
 export const defineConfig = (definition: ConfigDefinition): ConfigDefinition => definition;

@@ -1,9 +1,11 @@
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { z } from 'zod';
 import type { Duration } from '../lib/duration.ts';
+import type { Setting } from '../lib/setting.ts';
 import type { Mapping } from '../mapping/field.ts';
 import type { MarkerForm, VersionForm } from '../mapping/identity.ts';
 import type { GetDefinition, ListDefinition, SourceDefinition } from '../source/definition.ts';
+import type { Endpoints } from '../source/endpoint.ts';
 import type { WebhookDefinition } from '../webhook/definition.ts';
 
 /** How the source orders the versions of one record. */
@@ -72,9 +74,17 @@ export type IntegrationDefinition = {
   /** In URLs, logs and tables: small letters, digits, `_` and `-`. */
   readonly name: string;
   readonly source: SourceDefinition;
+  /** By name, as `endpoint()` gives them: for `createClient` and for `lookup`. */
+  readonly endpoints?: Endpoints;
   readonly webhook?: WebhookDefinition;
   /** By name, in the same letters. */
   readonly entities: { readonly [name: string]: EntityDefinition };
+};
+
+/** An integration whose endpoints, and whose source's `params` by name, the types know. */
+export type TypedIntegration<Forms extends Endpoints, Given extends string> = IntegrationDefinition & {
+  readonly endpoints?: Forms;
+  readonly source: { readonly params?: { readonly [name in Given]: Setting } };
 };
 
 /** What a config file exports. */

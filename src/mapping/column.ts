@@ -5,6 +5,7 @@ import type { JsonValue } from '../model/json.ts';
 import type { TargetColumn } from '../model/target.ts';
 import { type Canonicalise, prepareColumn, takesInstants } from './canonical.ts';
 import type { ColumnMapping, Default, Step } from './field.ts';
+import { bindLookup, type LookupReader, NO_TABLES } from './lookup.ts';
 import { ABSENT, leavesOut, readField } from './read-field.ts';
 import { Refusal } from './refusal.ts';
 
@@ -27,13 +28,18 @@ export const isContent = (mapping: ColumnMapping): mapping is Content =>
   mapping.kind === 'field' || mapping.kind === 'fields' || mapping.kind === 'constant';
 
 /** Prepares one column: paths parsed, steps and column type looked at once. */
-export function prepareReader(property: string, mapping: Content, column: TargetColumn): ColumnReader {
+export function prepareReader(
+  property: string,
+  mapping: Content,
+  column: TargetColumn,
+  lookups: LookupReader = NO_TABLES,
+): ColumnReader {
   const finish = prepareColumn(column);
   if (mapping.kind === 'constant') {
     const value = mapping.value === null ? null : finish(mapping.value);
     return { property, fieldPath: null, read: () => value, received: () => kindOf(value) };
   }
-  const complete = prepareSteps(mapping.steps, finish, column);
+  const complete = prepareSteps(mapping.steps, finish, column, lookups);
   if (mapping.kind === 'field') {
     const path = mustParsePath(mapping.path);
     return {
@@ -67,8 +73,9 @@ function prepareSteps(
   steps: readonly Step[],
   finish: Canonicalise,
   column: TargetColumn,
+  lookups: LookupReader,
 ): (value: unknown) => JsonValue {
-  const transforms = steps.flatMap((step) => (step.kind === 'transform' ? [step] : []));
+  const transforms = steps.flatMap((step) => (step.kind === 'transform' ? [bindLookup(step, lookups)] : []));
   const fallback = steps.findLast((step): step is Default => step.kind === 'default')?.value;
   const standIn = fallback === undefined || fallback === null ? null : finish(fallback);
   const isDone = transforms.at(-1)?.givesInstant === true && takesInstants(column);

@@ -10,6 +10,7 @@ import { hashValues, prepareContentHash } from './canonical.ts';
 import { type ColumnReader, INCOMPLETE, isContent, prepareReader } from './column.ts';
 import type { Mapping, Step } from './field.ts';
 import { createVersionReader, type MarkerForm, parseId, type VersionForm, valueAt } from './identity.ts';
+import type { LookupReader } from './lookup.ts';
 import type { MappingProblem } from './problem.ts';
 import { ABSENT } from './read-field.ts';
 import { Refusal } from './refusal.ts';
@@ -68,6 +69,8 @@ export type MapperForm = {
   readonly only?: ((record: unknown) => boolean) | undefined;
   readonly mapping: Mapping;
   readonly target: TargetTable;
+  /** Tables for the steps that look ids up. */
+  readonly lookups?: LookupReader | undefined;
 };
 
 /**
@@ -169,13 +172,13 @@ export function createMapper(form: MapperForm): Mapper {
 type Reason = Pick<MappingProblem, 'code' | 'fieldPath' | 'expected' | 'received'>;
 const EMPTY_HASH = hashValues([]);
 
-function readerOf({ mapping, target }: MapperForm, property: string): ColumnReader {
+function readerOf({ mapping, target, lookups }: MapperForm, property: string): ColumnReader {
   const columnMapping = mapping[property];
   const column = target.columns[property];
   if (columnMapping === undefined || column === undefined || !isContent(columnMapping)) {
     throw new TypeError(`No content is mapped to the property ${property} of ${target.name}`);
   }
-  return prepareReader(property, columnMapping, column);
+  return prepareReader(property, columnMapping, column, lookups);
 }
 
 function prepareMarker(marker: MarkerForm | undefined): (raw: unknown) => boolean {

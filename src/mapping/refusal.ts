@@ -12,6 +12,7 @@
  * | `out_of_range` | readable, but the column cannot hold it |
  * | `bad_text` | text that PostgreSQL cannot store: NUL or half a surrogate pair |
  * | `user_function` | a function of the integration's own threw |
+ * | `lookup_unavailable` | an id cannot be looked up now: the list could not be read |
  * | `unreadable` | the record itself cannot be read (no plain JSON) |
  */
 export type MappingCode =
@@ -24,6 +25,7 @@ export type MappingCode =
   | 'out_of_range'
   | 'bad_text'
   | 'user_function'
+  | 'lookup_unavailable'
   | 'unreadable';
 
 const MARK: unique symbol = Symbol.for('syncline.refusal');
