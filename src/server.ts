@@ -17,6 +17,7 @@ import type { ConfigDefinition } from './define/definition.ts';
 import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
 import { createSourceClient, type SourceClient } from './source/client.ts';
+import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { resolveSource } from './source/resolve.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
@@ -183,6 +184,8 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
           random: Math.random,
           sleep: (ms, signal) => wait(ms, undefined, { signal }),
           nowMs: Date.now,
+          ledger: createMemoryLedger(Date.now),
+          onBreaker: (change) => log.warn({ source: name, ...change }, 'the circuit breaker has changed'),
           log,
         });
         clients.push(client);

@@ -2,18 +2,18 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Log } from '../lib/log.ts';
 import type { Instant } from '../model/instant.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
-import type { Answer, Exchange } from './exchange.ts';
-import type { Hold } from './hold.ts';
+import type { Answer, Exchange, Exchanged } from './exchange.ts';
 import type { Lane } from './lane.ts';
+import type { Limiter } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
-import { decideAfterFailure, MAX_WAIT_MS } from './retry.ts';
+import { decideAfterFailure } from './retry.ts';
 import type { Slots } from './slots.ts';
 
 export type CallDeps = {
   readonly sourceName: string;
   readonly exchange: Exchange;
   readonly slots: Slots;
-  readonly hold: Hold;
+  readonly limiter: Limiter;
   readonly maxAttempts: number;
   readonly now: () => Promise<Instant>;
   readonly random: () => number;
@@ -35,59 +35,72 @@ export type Call = (request: SourceRequest, options: CallOptions) => Promise<Rep
 
 const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'gone']);
 
-/** A hold can be extended while it is waited for, but not for ever. */
-const MAX_HOLD_ROUNDS = 10;
-
 /**
- * One request with its retries. The slot is held per attempt, so that a request which backs off does not keep others
- * from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
+ * One request with its retries. Slot and permit are held per attempt, so that a request which backs off does not keep
+ * others from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
  */
 export function createCall(deps: CallDeps): Call {
-  return async (request, { signal }) => {
+  return async (request, options) => {
     const { endpoint } = request;
+    const { signal } = options;
     let startedAt: Instant | null = null;
-    for (let attempt = 1; ; attempt++) {
-      const release = await deps.slots.acquire(signal);
-      if (release === null) throw aborted(endpoint);
-      let error: SourceError;
-      try {
-        await waitForHold(deps, endpoint, signal);
-        startedAt ??= await deps.now();
-        const answer = await deps.exchange(request, signal);
-        const endedAt = await deps.now();
-        if (answer.status === 304) return { kind: 'not_modified', headers: answer.headers, startedAt, endedAt };
-        return { kind: 'answered', answer, startedAt, endedAt };
-      } catch (thrown) {
-        if (!(thrown instanceof SourceError)) throw thrown;
-        if (startedAt !== null && ABSENT.has(thrown.code)) {
-          return { kind: 'absent', error: thrown, startedAt, endedAt: await deps.now() };
-        }
-        error = thrown;
-      } finally {
-        release();
+    let mayRenew = true;
+    const start = async () => {
+      startedAt ??= await deps.now();
+      return startedAt;
+    };
+    for (let attempt = 1; ; ) {
+      const { startedAt, exchanged } = await attemptOnce(deps, request, options, start);
+      if (exchanged.kind === 'answered')
+        return { ...fromAnswer(exchanged.answer), startedAt, endedAt: await deps.now() };
+      let { error } = exchanged;
+      if (ABSENT.has(error.code)) return { kind: 'absent', error, startedAt, endedAt: await deps.now() };
+      if (exchanged.renew !== null && mayRenew) {
+        mayRenew = false;
+        const renewed = await exchanged.renew(signal);
+        if (renewed === true) continue;
+        if (renewed !== false) error = renewed;
       }
       const step = decideAfterFailure({ error, attempt, maxAttempts: deps.maxAttempts, random: deps.random() });
       const waitMs = step.kind === 'retry' ? step.waitMs : (error.retryAfterMs ?? 0);
-      if (error.code === 'rate_limited') deps.hold.extend(waitMs);
+      if (error.code === 'rate_limited') deps.limiter.hold(waitMs);
       if (step.kind === 'give_up') throw attempt === 1 ? error : withAttempts(error, attempt);
       const { code, status } = error;
       deps.log.warn({ source: deps.sourceName, endpoint, code, status, attempt, waitMs }, 'request failed, will retry');
       await pause(deps, endpoint, waitMs, signal);
+      attempt += 1;
     }
   };
 }
 
-/** Waits while the source wants to be left alone. Throws `rate_limited` at once when that is longer than we wait. */
-async function waitForHold(deps: CallDeps, endpoint: string, signal: AbortSignal): Promise<void> {
-  for (let round = 0; round < MAX_HOLD_ROUNDS; round++) {
-    const remainingMs = deps.hold.remainingMs();
-    if (remainingMs === 0) return;
-    if (remainingMs > MAX_WAIT_MS) break;
-    await pause(deps, endpoint, remainingMs, signal);
+async function attemptOnce(
+  deps: CallDeps,
+  request: SourceRequest,
+  { lane, signal }: CallOptions,
+  start: () => Promise<Instant>,
+): Promise<{ startedAt: Instant; exchanged: Exchanged }> {
+  const { endpoint } = request;
+  const release = await deps.slots.acquire(signal);
+  if (release === null) throw aborted(endpoint);
+  try {
+    const permit = await deps.limiter.acquire({ endpoint, lane, signal });
+    let exchanged: Exchanged | null = null;
+    try {
+      const startedAt = await start();
+      exchanged = await deps.exchange(request, signal);
+      return { startedAt, exchanged };
+    } finally {
+      permit.finish(exchanged?.answer ?? null);
+    }
+  } finally {
+    release();
   }
-  const retryAfterMs = deps.hold.remainingMs();
-  throw new SourceError('rate_limited', `${endpoint}: not sent, the source asked us to wait`, { retryAfterMs });
 }
+
+const fromAnswer = (answer: Answer) =>
+  answer.status === 304
+    ? ({ kind: 'not_modified', headers: answer.headers } as const)
+    : ({ kind: 'answered', answer } as const);
 
 async function pause(deps: CallDeps, endpoint: string, ms: number, signal: AbortSignal): Promise<void> {
   try {

@@ -4,13 +4,17 @@ import type { Log } from '../lib/log.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Instant } from '../model/instant.ts';
+import type { BreakerChange } from './breaker.ts';
+import { createBoundedStore } from './bounded-store.ts';
 import { type CallOptions, createCall, type Reply } from './call.ts';
+import { createConditionalCall } from './conditional.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
-import { createHold } from './hold.ts';
 import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
+import { createLimiter } from './rate-limit/create-limiter.ts';
+import type { Ledger } from './rate-limit/ledger.ts';
 import type { LimitRow } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
 import { createRequests, type Params } from './requests.ts';
@@ -26,6 +30,10 @@ export type SourceDeps = {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Wall clock, for Retry-After dates and for how long the source is left alone. */
   readonly nowMs: () => number;
+  /** Where the use of the source's limits is kept. */
+  readonly ledger: Ledger;
+  /** Told of every change of the circuit breaker. It must return at once; what it throws is only logged. */
+  readonly onBreaker: (change: BreakerChange) => void;
   readonly log: Log;
 };
 
@@ -112,21 +120,28 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
   const { nowMs } = deps;
   const auth = source.auth({ ...deps, name: source.name });
   const headers = { accept: 'application/json', 'user-agent': 'syncline', ...lowerCaseKeys(source.headers()) };
+  const limiter = createLimiter({
+    ...deps,
+    sourceName: source.name,
+    attemptMs: timeoutMs,
+    maxInFlight: concurrency,
+  });
   const call = createCall({
     ...deps,
     sourceName: source.name,
     exchange: createExchange({ dispatcher, auth, headers, timeoutMs, maxResponseBytes, nowMs }),
     slots: createSlots(concurrency),
-    hold: createHold(nowMs),
+    limiter,
     maxAttempts: source.maxAttempts,
   });
   const requests = createRequests(source);
+  const readOne = createConditionalCall(call, createBoundedStore());
 
   return {
     listPages: (list, options) => listPages({ call, requests, auth }, list, options),
     async getRecord(get, id, { lane = 'urgent', signal }) {
       const request = requests.forRecord(get, id);
-      const reply = await call(request, { lane, signal });
+      const reply = await readOne(request, { lane, signal });
       const { startedAt, endedAt } = reply;
       if (reply.kind === 'absent') return { kind: 'absent', startedAt, endedAt };
       if (reply.kind === 'not_modified')
@@ -138,8 +153,11 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     },
     getRecords: async () => new Map(),
     send: call,
-    limits: async () => [],
-    close: () => dispatcher.destroy(),
+    limits: () => limiter.rows(),
+    async close() {
+      await dispatcher.destroy();
+      await limiter.close();
+    },
   };
 }
 

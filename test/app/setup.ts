@@ -11,6 +11,7 @@ import { readDatabaseNow } from '../../src/db/instants.ts';
 import { queryRows } from '../../src/db/query.ts';
 import type { IntegrationDefinition } from '../../src/define/definition.ts';
 import { createSourceClient } from '../../src/source/client.ts';
+import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
 import { registerStream } from '../../src/store/streams.ts';
 import type { CrashPoint } from '../../src/sync/deps.ts';
@@ -64,6 +65,8 @@ export async function startTestApp(t: Test, options: TestAppOptions = {}): Promi
           nowMs: Date.now,
           random: Math.random,
           sleep: (ms, signal) => wait(ms, undefined, { signal }),
+          ledger: createMemoryLedger(Date.now),
+          onBreaker: () => {},
           log,
         });
         t.teardown(() => client.close());

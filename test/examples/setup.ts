@@ -16,6 +16,7 @@ import type { Environment } from '../../src/lib/setting.ts';
 import type { RunMode } from '../../src/model/run.ts';
 import { RUN_LEASE_MS } from '../../src/model/run.ts';
 import { createSourceClient } from '../../src/source/client.ts';
+import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
 import { listDeadLetters } from '../../src/store/dead-letters.ts';
 import { insertDeliveries } from '../../src/store/inbox.ts';
@@ -85,6 +86,8 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
     nowMs: Date.now,
     random: () => 0,
     sleep: (ms, signal) => wait(ms, undefined, { signal }),
+    ledger: createMemoryLedger(Date.now),
+    onBreaker: () => {},
     log,
   });
   t.teardown(() => client.close());

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { type Test, test } from 'tap';
 import { createSourceClient } from '../../src/source/client.ts';
+import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { type Answerer, inTurn, sendJson, sendText, startFakeApi } from '../helpers/fake-api.ts';
 import { collectLog, failure, mustResolve, never, plainList, readAll, setup } from './setup.ts';
 
@@ -336,6 +337,8 @@ test('an error of the database clock passes through as it is', async (t) => {
     nowMs: () => 0,
     random: () => 0,
     sleep: async () => {},
+    ledger: createMemoryLedger(() => 0),
+    onBreaker: () => {},
     log: collectLog([]),
   });
   t.teardown(() => client.close());

@@ -2,10 +2,12 @@ import type { Test } from 'tap';
 import type { Log, LogFields } from '../../src/lib/log.ts';
 import type { Environment } from '../../src/lib/setting.ts';
 import { instantFromMs } from '../../src/model/instant.ts';
+import type { BreakerChange } from '../../src/source/breaker.ts';
 import { createSourceClient, type Page, type SourceClient } from '../../src/source/client.ts';
 import type { ListDefinition, SourceDefinition } from '../../src/source/definition.ts';
 import { SourceError } from '../../src/source/error.ts';
 import { none } from '../../src/source/pagination/none.ts';
+import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
 import { type Answerer, type FakeApi, startFakeApi } from '../helpers/fake-api.ts';
 
@@ -20,6 +22,7 @@ export type Setup = {
   readonly slept: readonly number[];
   readonly lines: readonly LogLine[];
   readonly clock: { nowMs: number };
+  readonly breakerChanges: readonly BreakerChange[];
 };
 
 type SetupOptions = {
@@ -38,6 +41,7 @@ export async function setup(t: Test, answer: Answerer, options: SetupOptions = {
   const api = await startFakeApi(t, answer);
   const slept: number[] = [];
   const lines: LogLine[] = [];
+  const breakerChanges: BreakerChange[] = [];
   const clock = { nowMs: START_MS };
   const source = mustResolve(
     { baseUrl: `${api.origin}${options.basePath ?? ''}`, ...options.source },
@@ -52,10 +56,12 @@ export async function setup(t: Test, answer: Answerer, options: SetupOptions = {
       if (options.sleep !== undefined) return options.sleep(ms, signal);
       clock.nowMs += ms;
     },
+    ledger: createMemoryLedger(() => clock.nowMs),
+    onBreaker: (change) => void breakerChanges.push(change),
     log: collectLog(lines),
   });
   t.teardown(() => client.close());
-  return { api, client, slept, lines, clock };
+  return { api, client, slept, lines, clock, breakerChanges };
 }
 
 export function mustResolve(definition: SourceDefinition, environment: Environment = {}) {
