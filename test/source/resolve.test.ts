@@ -105,7 +105,7 @@ test('a definition that cannot work is refused at its path', async (t) => {
     [sourceSchema, { baseUrl: 'x', concurrency: 1_000 }, 'concurrency'],
     [sourceSchema, { baseUrl: 'x', headers: { Host: 'y' } }, 'headers.Host'],
     [sourceSchema, { baseUrl: 'x', headers: { 'a b': 'y' } }, 'headers.a b'],
-    [sourceSchema, { baseUrl: 'x', auth: { kind: 'basic' } }, 'auth.kind'],
+    [sourceSchema, { baseUrl: 'x', auth: { kind: 'magic' } }, 'auth.kind'],
     [sourceSchema, { baseUrl: 'x', auth: { kind: 'api_key', value: 'y' } }, 'auth'],
     [sourceSchema, { baseUrl: 'x', auth: { kind: 'api_key', value: 'y', header: 'a', query: 'b' } }, 'auth'],
     [listSchema, { ...list, path: 'a' }, 'path'],

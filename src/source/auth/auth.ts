@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { type ApiKeyDefinition, apiKeySchema } from './api-key.ts';
+import { type BasicDefinition, basicSchema } from './basic.ts';
 import { type BearerDefinition, bearerSchema } from './bearer.ts';
+import { type HmacDefinition, hmacSchema } from './hmac.ts';
 
 /** How a source knows us. Each kind is a file of this folder. */
-export type AuthDefinition = BearerDefinition | ApiKeyDefinition;
+export type AuthDefinition = BearerDefinition | ApiKeyDefinition | BasicDefinition | HmacDefinition;
 
-export const authSchema = z.discriminatedUnion('kind', [bearerSchema, apiKeySchema]);
+export const authSchema = z.discriminatedUnion('kind', [bearerSchema, apiKeySchema, basicSchema, hmacSchema]);

@@ -40,6 +40,8 @@ export type AuthDeps = {
   readonly now: () => Promise<Instant>;
   readonly nowMs: () => number;
   readonly random: () => number;
+  /** A text that nobody guesses and that never comes twice. Default: random UUIDs. */
+  readonly newNonce?: () => string;
   /** Waits `ms`, or less when the signal fires; whether it then rejects or resolves does not matter. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly log: Log;

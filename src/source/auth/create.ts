@@ -2,7 +2,9 @@ import { assertNever } from '../../lib/assert-never.ts';
 import { createApiKey } from './api-key.ts';
 import type { AuthDefinition } from './auth.ts';
 import type { AuthDeps, Authenticator } from './authenticator.ts';
+import { createBasic, readBasic } from './basic.ts';
 import { createBearer } from './bearer.ts';
+import { prepareHmac } from './hmac.ts';
 import type { AuthSettings } from './settings.ts';
 
 /** For sources that ask for no credentials. */
@@ -28,6 +30,12 @@ export function prepareAuth(
       const value = read('auth.value', definition.value, definition.header === undefined ? 'query' : 'header');
       return () => createApiKey(definition, `${definition.prefix ?? ''}${value}`);
     }
+    case 'basic': {
+      const value = readBasic(settings, 'auth', definition);
+      return () => createBasic(value);
+    }
+    case 'hmac':
+      return prepareHmac(definition, settings);
     default:
       return assertNever(definition);
   }
