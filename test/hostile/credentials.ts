@@ -1,0 +1,32 @@
+import { secret } from '../../src/lib/setting.ts';
+import { apiKey } from '../../src/source/auth/api-key.ts';
+import { bearer } from '../../src/source/auth/bearer.ts';
+import type { SourceDefinition } from '../../src/source/definition.ts';
+
+/** No more than letters and digits, so that no way of writing it down changes it, and long enough to be there by no accident. */
+export const CANARY = 'CANARY5f3aQ7xK9mZ2';
+export const CANARY_ENVIRONMENT = { CANARY };
+
+const canary = secret('CANARY');
+
+/** Each kind of credentials that a source's definition can hold, with the canary as its secret. */
+export const CREDENTIALS: Readonly<Record<string, Partial<SourceDefinition>>> = {
+  'a bearer token': { auth: bearer({ token: canary }) },
+  'an API key in a header': { auth: apiKey({ header: 'x-api-key', value: canary, prefix: 'Token ' }) },
+  'an API key in the query': { auth: apiKey({ query: 'key', value: canary }) },
+  'a header of the definition': { headers: { cookie: canary } },
+};
+
+/** The canary as it is, or as base64 or hex of something that holds it. */
+export function showsCanary(text: string): boolean {
+  const forms = [CANARY, Buffer.from(CANARY).toString('hex')];
+  for (const before of ['', 'x', 'xx']) {
+    // The characters at both ends depend on what stands beside the canary.
+    forms.push(
+      Buffer.from(before + CANARY)
+        .toString('base64')
+        .slice(4, -4),
+    );
+  }
+  return forms.some((form) => text.includes(form));
+}
