@@ -19,10 +19,17 @@ export { cents, minorUnits, toBigint, toBoolean, toDecimal, toNumber } from './m
 export { concat, join, lowercase, toText, trim } from './mapping/transforms/text.ts';
 export { epochMs, epochSeconds, isoDate, isoDay, isoUtc } from './mapping/transforms/time.ts';
 export { apiKey } from './source/auth/api-key.ts';
+export { basic } from './source/auth/basic.ts';
 export { bearer } from './source/auth/bearer.ts';
+export { hmac } from './source/auth/hmac.ts';
 export { cursor } from './source/pagination/cursor.ts';
+export { keyset } from './source/pagination/keyset.ts';
 export { linkHeader } from './source/pagination/link-header.ts';
+export { nextUrl } from './source/pagination/next-url.ts';
 export { none } from './source/pagination/none.ts';
+export { offset } from './source/pagination/offset.ts';
+export { pageNumber } from './source/pagination/page-number.ts';
+export { relay } from './source/pagination/relay.ts';
 export { handshakes } from './webhook/handshake.ts';
 export { inBody, inEvent, inHeader } from './webhook/locator.ts';
 export { signatures } from './webhook/signatures.ts';

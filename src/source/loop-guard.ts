@@ -1,5 +1,11 @@
+import { createHash } from 'node:crypto';
+
 /** Cursors looked back at one by one. Cursors are bounded in length, so this bounds the memory of a listing. */
 const WINDOW = 1_000;
+/** Empty pages in a row that are followed: a filter may hide many records, but not for ever. */
+const MAX_EMPTY_PAGES = 1_000;
+/** Positions in a list move when it grows, so that an honest source can give a page again. */
+const REPEATS_BY_GROWTH = 2;
 
 /**
  * Notices when a listing comes back to a cursor that it has given before: at once within the last 1,000, and loops
@@ -27,4 +33,34 @@ export function createLoopGuard() {
       return false;
     },
   };
+}
+
+/**
+ * Notices a listing that goes nowhere: by its cursors, by its pages, and by pages that stay empty. Where cursors are
+ * positions (`canMove`), two pages in a row may repeat earlier ones, but not the last page: a list that grew has more.
+ */
+export function createListGuard({ start, canMove }: { readonly start: string | null; readonly canMove: boolean }) {
+  const cursors = createLoopGuard();
+  const pages = createLoopGuard();
+  let emptyPages = 0;
+  let repeats = 0;
+  if (start !== null) cursors.isRepeat(start);
+  return {
+    /** What is wrong with a page, as the end of a sentence; null when nothing is. */
+    problemOf(items: readonly unknown[], nextCursor: string | null): string | null {
+      if (nextCursor !== null && cursors.isRepeat(nextCursor)) return 'leads back to a page that was read before';
+      emptyPages = items.length === 0 ? emptyPages + 1 : 0;
+      if (emptyPages > MAX_EMPTY_PAGES) return `follows ${MAX_EMPTY_PAGES} empty ones in a row`;
+      if (items.length === 0) return null;
+      repeats = pages.isRepeat(fingerprint(items)) ? repeats + 1 : 0;
+      const isLoop = repeats > (canMove && nextCursor !== null ? REPEATS_BY_GROWTH : 0);
+      return isLoop ? 'has the records of a page that was read before' : null;
+    },
+  };
+}
+
+/** Of a page with items. Its ends and their distance are enough: records differ at least in their ids. */
+function fingerprint(items: readonly unknown[]): string {
+  const ends = JSON.stringify([items.length, items[0], items.at(-1)]);
+  return createHash('sha256').update(ends).digest('base64url');
 }

@@ -21,6 +21,12 @@ export function resolveOwnLink(link: string, from: URL, what: string): URL {
   return url;
 }
 
+/** The link as a text to keep: bound to its origin, whatever it is resolved against. */
+export function linkCursor({ pathname, search }: URL): string {
+  // Two slashes at the beginning would name a host.
+  return `${pathname.startsWith('//') ? '/.' : ''}${pathname}${search}`;
+}
+
 function foreignPart(url: URL, own: URL): string {
   if (url.protocol !== own.protocol) return 'another scheme than the base URL has';
   if (url.hostname !== own.hostname) return 'another host than the base URL has';

@@ -1,24 +1,28 @@
 import { z } from 'zod';
-import { kindOf } from '../../lib/kind.ts';
-import { readPath } from '../../lib/path.ts';
-import { mustParsePath, pathSchema } from '../../lib/path-schema.ts';
-import { SourceError } from '../error.ts';
-import type { PageAnswer, Paginator } from './paginator.ts';
-
-/** A longer one would not fit into a URL that servers take. */
-const MAX_CURSOR_LENGTH = 4_096;
+import { pathSchema } from '../../lib/path-schema.ts';
+import {
+  fieldOf,
+  invalidAnswer,
+  moreWithoutCursor,
+  optionalFieldOf,
+  readCursor,
+  readField,
+  readHasMore,
+} from './answer-field.ts';
+import { MAX_CURSOR_LENGTH, notOurs, type PageAnswer, type Paginator, resizeFreely } from './paginator.ts';
 
 export const cursorSchema = z
   .strictObject({
     kind: z.literal('cursor'),
     param: z.string().min(1),
     next: pathSchema.optional(),
+    nextHeader: z.string().min(1).optional(),
     itemField: pathSchema.optional(),
     hasMore: pathSchema.optional(),
   })
-  .refine((page) => (page.next === undefined) !== (page.itemField === undefined), {
+  .refine((page) => [page.next, page.nextHeader, page.itemField].filter((place) => place !== undefined).length === 1, {
     message:
-      'expected either `next`, where the answer names its next cursor, or `itemField`, the field of the last item',
+      'expected one of `next` or `nextHeader`, where the answer names its next cursor, and `itemField`, the field of the last item',
   })
   .refine((page) => page.itemField === undefined || page.hasMore !== undefined, {
     message: 'expected `hasMore` beside `itemField`: without it nothing tells where the list ends',
@@ -27,12 +31,21 @@ export const cursorSchema = z
 
 type CursorOptions =
   | {
-      /** Query parameter that takes the cursor. */
+      /** Parameter that takes the cursor. */
       readonly param: string;
       /** Dot path in the answer to the next cursor. Missing, null, false or empty at the end. */
       readonly next: string;
       /** Dot path to a boolean, where the answer has one. It decides then. */
       readonly hasMore?: string;
+      readonly nextHeader?: never;
+      readonly itemField?: never;
+    }
+  | {
+      readonly param: string;
+      /** Header of the answer that holds the next cursor: `x-next-cursor`. Missing or empty at the end. */
+      readonly nextHeader: string;
+      readonly hasMore?: string;
+      readonly next?: never;
       readonly itemField?: never;
     }
   | {
@@ -41,57 +54,53 @@ type CursorOptions =
       readonly itemField: string;
       readonly hasMore: string;
       readonly next?: never;
+      readonly nextHeader?: never;
     };
 export type CursorDefinition = CursorOptions & { readonly kind: 'cursor' };
 
-/** Each page names the cursor of the next one, in its body or by its last item. */
+/** Each page names the cursor of the next one: in its body, in a header, or by its last item. */
 export const cursor = (options: CursorOptions): CursorDefinition => ({ kind: 'cursor', ...options });
 
 export function createCursor(definition: CursorOptions): Paginator {
   const { param } = definition;
-  const hasMore =
-    definition.hasMore === undefined ? null : { text: definition.hasMore, path: mustParsePath(definition.hasMore) };
-  const text = definition.next ?? definition.itemField;
-  const path = mustParsePath(text);
+  const hasMore = optionalFieldOf(definition.hasMore);
+  const { place, read } = placeOf(definition);
   return {
     isResumable: true,
-    target: (at) => ({ kind: 'params', params: at === null ? {} : { [param]: at } }),
+    target: (at) => {
+      if (at === '' || (at !== null && at.length > MAX_CURSOR_LENGTH)) throw notOurs();
+      return { kind: 'params', params: at === null ? {} : { [param]: at } };
+    },
     next: (answer) => {
       const goesOn = hasMore === null ? null : readHasMore(answer, hasMore);
       if (goesOn === false) return null;
-      const isFromItem = definition.next === undefined;
-      const found = readPath(isFromItem ? answer.items.at(-1) : answer.body, path);
-      const next = readCursor(found.found ? found.value : undefined);
-      const place = isFromItem ? `\`${text}\` of the last item` : `\`${text}\``;
-      if (next.kind === 'unreadable') throw invalid(answer, `${place}: expected a cursor, got ${next.got}`);
-      // Ending the list here would look like a complete one, and what comes after would count as deleted.
-      if (next.kind === 'end' && goesOn)
-        throw invalid(answer, `${place}: says that there is more, but names no cursor`);
-      return next.kind === 'end' ? null : next.cursor;
+      const next = readCursor(answer, read(answer), place);
+      if (next === null && goesOn) throw moreWithoutCursor(answer, place);
+      return next;
     },
+    resize: resizeFreely,
   };
 }
 
-type CursorRead =
-  | { readonly kind: 'cursor'; readonly cursor: string }
-  | { readonly kind: 'end' }
-  | { readonly kind: 'unreadable'; readonly got: string };
+type CursorPlace = { readonly place: string; readonly read: (answer: PageAnswer) => unknown };
 
-function readCursor(value: unknown): CursorRead {
-  if (value === undefined || value === null || value === false || value === '') return { kind: 'end' };
-  if (typeof value === 'number' && Number.isSafeInteger(value)) return { kind: 'cursor', cursor: String(value) };
-  if (typeof value !== 'string') return { kind: 'unreadable', got: kindOf(value) };
-  if (value.length > MAX_CURSOR_LENGTH)
-    return { kind: 'unreadable', got: `a string over ${MAX_CURSOR_LENGTH} characters` };
-  return { kind: 'cursor', cursor: value };
+function placeOf({ next, nextHeader, itemField }: CursorOptions): CursorPlace {
+  if (nextHeader !== undefined) {
+    const name = nextHeader.toLowerCase();
+    const place = `the header ${name}`;
+    return {
+      place,
+      read: (answer) => {
+        const value = answer.headers[name];
+        if (Array.isArray(value)) throw invalidAnswer(answer, `${place}: comes more than once`);
+        return value;
+      },
+    };
+  }
+  if (next !== undefined) {
+    const field = fieldOf(next);
+    return { place: `\`${next}\``, read: ({ body }) => readField(body, field) };
+  }
+  const field = fieldOf(itemField);
+  return { place: `\`${itemField}\` of the last item`, read: ({ items }) => readField(items.at(-1), field) };
 }
-
-function readHasMore(answer: PageAnswer, { text, path }: { text: string; path: readonly string[] }): boolean {
-  const found = readPath(answer.body, path);
-  const value = found.found ? found.value : undefined;
-  if (typeof value !== 'boolean') throw invalid(answer, `\`${text}\`: expected a boolean, got ${kindOf(value)}`);
-  return value;
-}
-
-const invalid = (answer: PageAnswer, what: string): SourceError =>
-  new SourceError('invalid_response', `${answer.endpoint}: ${what}`);

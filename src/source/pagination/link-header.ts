@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import LinkHeader from 'http-link-header';
 import { z } from 'zod';
 import { SourceError } from '../error.ts';
+import { linkTargets } from './link.ts';
 import type { Paginator } from './paginator.ts';
 
 export const linkHeaderSchema = z.strictObject({ kind: z.literal('link_header'), rel: z.string().min(1).optional() });
@@ -16,7 +17,7 @@ export const linkHeader = (options: { readonly rel?: string } = {}): LinkHeaderD
 export const createLinkHeader = (rel: string): Paginator => ({
   // Most links carry a page number.
   isResumable: false,
-  target: (cursor) => (cursor === null ? { kind: 'params', params: {} } : { kind: 'link', link: cursor }),
+  ...linkTargets,
   next: ({ endpoint, headers, cursorFromLink }) => {
     const link = readLink(headers, rel, endpoint);
     return link === null ? null : cursorFromLink(link);

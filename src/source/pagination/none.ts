@@ -16,4 +16,5 @@ export const createNone = (): Paginator => ({
     return { kind: 'params', params: {} };
   },
   next: () => null,
+  resize: () => ({ kind: 'refused', why: 'the list has a single page, and a smaller one would leave records out' }),
 });
