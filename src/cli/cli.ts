@@ -20,5 +20,13 @@ export async function runCli(argv: readonly string[]): Promise<void> {
       const { migrate } = await import('./migrate.ts');
       process.exitCode = await migrate(process.env, process.cwd());
     });
+  program
+    .command('spec')
+    .description('print the specification of every integration as Markdown')
+    .option('--json', 'print JSON with the text in `specification`', false)
+    .action(async (options: { readonly json: boolean }) => {
+      const { printSpecification } = await import('./spec.ts');
+      process.exitCode = await printSpecification(process.env, process.cwd(), options);
+    });
   await program.parseAsync(argv);
 }

@@ -1,0 +1,83 @@
+import { integer, pgTable, text } from 'drizzle-orm/pg-core';
+import { test } from 'tap';
+import { z } from 'zod';
+import { defineConfig, defineIntegration, entity } from '../../src/define/define.ts';
+import { describeConfig } from '../../src/define/specification/document.ts';
+import { secret } from '../../src/lib/setting.ts';
+import { field, withDefault } from '../../src/mapping/field.ts';
+import { trim } from '../../src/mapping/transforms/text.ts';
+import type { AuthDefinition } from '../../src/source/auth/auth.ts';
+import type { SourceDefinition } from '../../src/source/definition.ts';
+import { linkHeader } from '../../src/source/pagination/link-header.ts';
+
+const CANARY = 'canary-7c1e';
+
+const people = pgTable('people', { id: text('id').primaryKey(), name: text('name'), visits: integer('visits') });
+
+const specify = (source: Partial<SourceDefinition>): string =>
+  describeConfig(
+    defineConfig({
+      integrations: [
+        defineIntegration({
+          name: 'crm',
+          source: { baseUrl: 'https://crm.example/v1', ...source },
+          entities: {
+            people: entity({
+              schema: z.object({ id: z.string(), name: z.string().nullish(), visits: z.number().nullish() }),
+              key: 'id',
+              version: { kind: 'none' },
+              read: { list: { path: '/people', items: 'data', pagination: linkHeader() } },
+              target: people,
+              mapping: { id: field('id'), name: field('name', trim), visits: field('visits', withDefault(0)) },
+            }),
+          },
+        }),
+      ],
+    }),
+  );
+
+test('the limits that a source declares are in its specification', async (t) => {
+  const text = specify({
+    rateLimits: [
+      { requests: 100, per: '1m', weights: { 'GET /search': 5 } },
+      { name: 'writes', match: 'POST /items', requests: 20, per: '1m', window: 'fixed', concurrent: 2 },
+    ],
+  });
+  t.match(text, '|  | every request | 100 per 1m (rolling) |  | `GET /search` 5 |');
+  t.match(text, '| writes | `POST /items` | 20 per 1m (fixed) | 2 |  |');
+  t.match(specify({}), 'None is declared.');
+});
+
+test('credentials are shown by the names of their variables, and never as they stand', async (t) => {
+  const byName = specify({ auth: { kind: 'bearer', token: secret('CRM_TOKEN') } });
+  t.match(byName, '| token | `secret(CRM_TOKEN)` |');
+  const kinds: readonly AuthDefinition[] = [
+    { kind: 'bearer', token: CANARY },
+    { kind: 'api_key', header: 'x-key', value: CANARY },
+    { kind: 'api_key', query: 'key', value: CANARY, prefix: 'Key ' },
+  ];
+  for (const auth of kinds) {
+    const text = specify({ auth });
+    t.notMatch(text, CANARY, auth.kind);
+    t.match(text, 'not shown', auth.kind);
+  }
+});
+
+test('every column is there with where it comes from, and a table cell holds no line break and no bar', async (t) => {
+  const text = specify({});
+  t.match(text, '### people → `people`');
+  t.match(text, '| `name` | text | `name` | `trim` |');
+  t.match(text, '| `visits` | integer | `visits` | default `0` |');
+  const headings = [...text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+  t.strictSame(headings, [
+    'Pattern',
+    'Source',
+    'Authentication',
+    'Rate limits',
+    'Caching',
+    'Data mapping and pagination',
+    'Monitoring',
+    'Production checklist',
+    'Next steps',
+  ]);
+});
