@@ -14,6 +14,10 @@ export const apiKeySchema = z
   })
   .refine((key) => (key.header === undefined) !== (key.query === undefined), {
     message: 'expected either `header` or `query`, the place that the key goes to',
+  })
+  .refine(({ header, prefix }) => header === undefined || /^[\x20-\x7e]*$/.test(prefix ?? ''), {
+    message: 'expected printable text, which a header can carry',
+    path: ['prefix'],
   });
 
 type Place = { readonly header: string; readonly query?: never } | { readonly query: string; readonly header?: never };
