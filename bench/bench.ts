@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureApply, measureLatency } from './apply.ts';
+import { measureClient } from './client.ts';
 import { measureIngest } from './ingest.ts';
 import { createEmbedded, openPostgres, type Place } from './places.ts';
 import { measureMemory, measureReconcile, measureStart } from './reconcile.ts';
@@ -11,13 +12,13 @@ import type { Setting } from './setting.ts';
 
 const USAGE = `npm run bench -- [options]
   --quick          smaller and not repeated: minutes become one
-  --only PART      ingest, apply, reconcile, memory or embedded; several times for several
+  --only PART      client, ingest, apply, reconcile, memory or embedded; several times for several
   --postgres URL   a server to make databases on; default DATABASE_URL, else a private one
   --records N      of the large reconcile (default 200000)
   --json           the figures as JSON on standard output, everything else on standard error
   --profile        a CPU profile of every server, in bench/results/`;
 
-const PARTS = ['ingest', 'apply', 'reconcile', 'memory', 'embedded'] as const;
+const PARTS = ['client', 'ingest', 'apply', 'reconcile', 'memory', 'embedded'] as const;
 const RESULTS = join(import.meta.dirname, 'results');
 /** On the embedded database, whose runs are the slower ones. */
 const EMBEDDED_RECORDS = 20_000;
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
     `server, database and load generator share its cores. ${setting.repeats} repetitions, medians; ratios within one run.`,
   );
 
+  if (options.only.includes('client')) await measureClient(setting);
   const database = await openPostgres(options.postgres ?? (process.env.DATABASE_URL || undefined));
   if (database === null)
     print('\nNo PostgreSQL: neither --postgres nor its programs. Only the embedded database is measured.');
