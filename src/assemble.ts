@@ -16,6 +16,7 @@ import { prepareVerifier } from './webhook/verify.ts';
 
 const DEFAULT_MAX_SHARE = 0.1;
 const DEFAULT_MINIMUM = 20;
+const DEFAULT_DEADLINE_MS = 24 * 3_600_000;
 const MICROS_PER_MS = 1000n;
 const MICROS_PER_S = 1_000_000n;
 
@@ -83,6 +84,7 @@ function assembleStream({ integration, entity, form, client, keepsBase }: Stream
       minimum: form.reconcile?.deletions?.minimum ?? DEFAULT_MINIMUM,
     },
     repairs: form.reconcile?.repair ?? true,
+    deadlineMs: form.reconcile?.deadline === undefined ? DEFAULT_DEADLINE_MS : durationMs(form.reconcile.deadline),
   };
 }
 

@@ -81,12 +81,15 @@ export const hints = syncSchema.table(
     createdAt: instant('created_at').notNull().default(now),
     lastErrorCode: text('last_error_code'),
     correlationId: text('correlation_id'),
-    /** The full run whose sweep asked, if one did. */
+    /** The run that asked, if one did. */
     runId: uuid('run_id'),
+    /** Asked for by a delivery or a person; the reads that runs ask for come after those. */
+    isUrgent: boolean('is_urgent').notNull().default(true),
   },
   (table) => [
     uniqueIndex('hints_ready').on(table.integration, table.entity, table.externalId).where(sql`state = 'ready'`),
-    index('hints_due').on(table.runAt).where(sql`state = 'ready'`),
+    index('hints_due_urgent').on(table.runAt).where(sql`state = 'ready' AND is_urgent`),
+    index('hints_due_later').on(table.runAt).where(sql`state = 'ready' AND NOT is_urgent`),
     index('hints_leased').on(table.leaseExpiresAt).where(sql`state = 'leased'`),
     index('hints_run').on(table.runId).where(sql`run_id IS NOT NULL`),
     index('hints_record').on(table.integration, table.entity, table.externalId),
@@ -254,6 +257,10 @@ export const syncRuns = syncSchema.table(
     resumeAt: instant('resume_at'),
     /** Interruptions by the source since the last page that was new. */
     stalls: smallint('stalls').notNull().default(0),
+    /** The most pages that any listing of this run has reached: a page beyond is progress. */
+    mostPages: integer('most_pages').notNull().default(0),
+    /** Past it the run fails. Moves with the pauses of its integration. */
+    deadlineAt: instant('deadline_at'),
     seen: integer('seen').notNull().default(0),
     inserted: integer('inserted').notNull().default(0),
     updated: integer('updated').notNull().default(0),
@@ -281,6 +288,7 @@ export const syncRuns = syncSchema.table(
     check('sync_runs_state', sql`state IN ('queued','running','braked','succeeded','partial','failed','cancelled')`),
     check('sync_runs_finished', sql`(state IN ('queued','running')) = (finished_at IS NULL)`),
     check('sync_runs_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`),
+    check('sync_runs_resume', sql`resume_at IS NULL OR (state = 'running' AND lease_token IS NULL)`),
   ],
 );
 

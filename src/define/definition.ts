@@ -50,6 +50,11 @@ export type ReconcileDefinition = {
   readonly deletions?: { readonly maxShare?: number; readonly minimum?: number };
   /** Full runs also compare unchanged records with the target's rows, and mend those. Default true. */
   readonly repair?: boolean;
+  /**
+   * How long one run may take, waits for the source included, the time of pauses not. Past it the run fails. From 1m to
+   * 7d. Default 24h.
+   */
+  readonly deadline?: Duration;
 };
 
 /** One entity as `entity()` gives it: the shape without its type parameters. */

@@ -2,7 +2,7 @@ import { is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
 import { validate as isCron } from 'node-cron';
 import { z } from 'zod';
-import { type Duration, parseDurationMs } from '../lib/duration.ts';
+import { type Duration, durationMs, parseDurationMs } from '../lib/duration.ts';
 import { pathSchema } from '../lib/path-schema.ts';
 import type { ColumnMapping } from '../mapping/field.ts';
 import { getSchema, listSchema } from '../source/definition.ts';
@@ -13,6 +13,10 @@ const MAX_DURATION_MS = 31 * 86_400_000;
 export const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 export const NAME_SYNTAX =
   'expected a name of small letters, digits, _ and -, that begins with a letter, of at most 63 characters';
+
+/** Shorter than a page may take with its retries would fail every run. */
+const MIN_DEADLINE_MS = 60_000;
+const MAX_DEADLINE_MS = 7 * 24 * 3_600_000;
 
 const durationSchema = z.custom<Duration>(
   (text) => {
@@ -61,6 +65,11 @@ const reconcileSchema = z.strictObject({
     .strictObject({ maxShare: z.number().min(0).max(1).optional(), minimum: z.int().min(0).optional() })
     .optional(),
   repair: z.boolean().optional(),
+  deadline: durationSchema
+    .refine((text) => durationMs(text) >= MIN_DEADLINE_MS && durationMs(text) <= MAX_DEADLINE_MS, {
+      error: 'expected a duration from 1m to 7d',
+    })
+    .optional(),
 });
 
 const stepSchema = z.union([

@@ -5,13 +5,15 @@ import { toDate } from '../model/instant.ts';
 import type { Run } from '../model/run.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { closeDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
-import { approveRun, listRuns, readRun, requestCancel } from '../store/runs.ts';
+import { approveRun } from '../store/run-orders.ts';
+import { listRuns, readRun } from '../store/runs.ts';
 import type { SyncDeps } from '../sync/deps.ts';
 import { explainRecord } from '../sync/explain.ts';
 import type { Integration } from '../sync/integration.ts';
 import { readStatus } from '../sync/read-status.ts';
 import { redrive } from '../sync/redrive.ts';
 import { type RunAnswer, requestRun } from '../sync/request-run.ts';
+import { cancelRun } from '../sync/run-end.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { createAccessGuard } from './access.ts';
 import { idSchema, isText, limitSchema, nameSchema, parseInput } from './input.ts';
@@ -121,9 +123,9 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
   );
   app.post<{ Params: { id: string } }>('/sync/runs/:id/cancel', async (request, reply) => {
     const run = await findRun(db, request.params.id);
-    const state = await requestCancel(db, run.id);
-    if (state !== 'queued' && state !== 'running' && state !== 'braked')
-      throw conflict('run-ended', `The run is ${state} already`);
+    const found = (await cancelRun(db, run.id))?.found ?? run.state;
+    if (found !== 'queued' && found !== 'running' && found !== 'braked')
+      throw conflict('run-ended', `The run is ${found} already`);
     return reply.status(202).send(showRun(await findRun(db, run.id)));
   });
   app.post<{ Params: { id: string } }>('/sync/runs/:id/approve', async (request, reply) => {
@@ -244,6 +246,8 @@ const showRun = (run: Run) => ({
   startedAt: iso(run.startedAt),
   finishedAt: iso(run.finishedAt),
   pages: run.pages,
+  resumeAt: iso(run.resumeAt),
+  stalls: run.stalls,
   counts: run.counts,
   candidates: run.candidates,
   liveBefore: run.liveBefore,

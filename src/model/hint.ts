@@ -23,6 +23,8 @@ export type NewHint = {
   readonly attempt: number;
   readonly correlationId: string | null;
   readonly runId: string | null;
+  /** Default: what no run asked for, and what a person asked for by id. */
+  readonly isUrgent?: boolean;
 };
 
 /** A hint that this worker holds until `leaseToken` expires. */
@@ -36,4 +38,5 @@ export type LeasedHint = StreamKey & {
   readonly leaseToken: string;
   readonly correlationId: string | null;
   readonly runId: string | null;
+  readonly isUrgent: boolean;
 };

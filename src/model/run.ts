@@ -3,13 +3,14 @@ import type { StreamKey } from './observation.ts';
 
 /**
  * States of a run. `queued` and `running` are open: a worker holds it by lease, and one whose lease ran out is taken up at
- * its checkpoint. `braked`: everything was read, but its sweep would delete too much and waits for an operator:
+ * its checkpoint. One that its source interrupted (`stall`) stays `running` without a holder until its `resumeAt`. `braked`: everything was read, but its sweep would delete too much and waits for an operator:
  * approved it is queued again for its sweep alone; a later full run that succeeds supersedes it.
  */
 export const RUN_TRANSITIONS = {
   queued: { claim: 'running', cancel: 'cancelled' },
   running: {
     claim: 'running',
+    stall: 'running',
     finish: 'succeeded',
     finish_partly: 'partial',
     fail: 'failed',
@@ -88,10 +89,15 @@ export type Run = StreamKey & {
   readonly isIdsComplete: boolean;
   readonly maxKey: bigint | null;
   readonly pages: number;
+  /** Not before: the source was away, or asked us to wait. */
+  readonly resumeAt: Instant | null;
+  /** Interruptions by the source since the last page that was new. */
+  readonly stalls: number;
   readonly counts: RunCounts;
   readonly candidates: number | null;
   readonly liveBefore: number | null;
   readonly approvedBy: string | null;
+  /** Why it failed; of an open run, what interrupted it since its last new page. */
   readonly errorCode: string | null;
   readonly error: string | null;
 };

@@ -8,9 +8,15 @@ import type { StreamKey } from '../model/observation.ts';
 /** Reasons whose read is expected to find nothing, as far as anybody knows. */
 const ABSENCE_REASONS: readonly HintReason[] = ['delete', 'sweep', 'reconcile_ids'];
 
+/** What a delivery or a person asked for comes before what runs ask for beside their pages. */
+const isUrgent = (hint: NewHint): boolean => hint.isUrgent ?? (hint.runId === null || hint.reason === 'reconcile_ids');
+
 export const expectsAbsence = (reason: HintReason): boolean => ABSENCE_REASONS.includes(reason);
 
-/** Adds hints, or strengthens those that are ready already: sooner, satisfied only by what satisfies both, and expecting an absence where either does. */
+/**
+ * Adds hints, or strengthens those that are ready already: sooner, urgent where either is, satisfied only by what satisfies
+ * both, and expecting an absence where either does.
+ */
 export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHint[]): Promise<void> {
   if (hints.length === 0) return;
   const rows = mergeSameRecord(hints).map((hint) => ({
@@ -22,16 +28,17 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
     attempt: hint.attempt,
     correlation_id: hint.correlationId,
     run_id: hint.runId,
+    is_urgent: isUrgent(hint),
   }));
   await queryRows(
     tx,
     sql`INSERT INTO sync.hints AS h
-          (integration, entity, external_id, reason, need_lo, min_version, run_at, attempt, correlation_id, run_id)
+          (integration, entity, external_id, reason, need_lo, min_version, run_at, attempt, correlation_id, run_id, is_urgent)
         SELECT ${key.integration}, ${key.entity}, n.external_id, n.reason, ${sql.raw(instantValue('n.need_lo'))}, n.min_version,
-               to_timestamp(n.run_at / 1e6), n.attempt, n.correlation_id, n.run_id
+               to_timestamp(n.run_at / 1e6), n.attempt, n.correlation_id, n.run_id, n.is_urgent
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
           AS n(external_id text, reason text, need_lo float8, min_version numeric, run_at float8, attempt int,
-               correlation_id text, run_id uuid)
+               correlation_id text, run_id uuid, is_urgent boolean)
         ORDER BY n.external_id COLLATE "C"
         ON CONFLICT (integration, entity, external_id) WHERE state = 'ready' DO UPDATE
         SET run_at = LEAST(h.run_at, excluded.run_at), need_lo = GREATEST(h.need_lo, excluded.need_lo),
@@ -39,7 +46,8 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
                                THEN GREATEST(h.min_version, excluded.min_version) END,
             reason = CASE WHEN excluded.reason = ANY(${sql.param(ABSENCE_REASONS)}::text[])
                             AND h.reason <> ALL(${sql.param(ABSENCE_REASONS)}::text[]) THEN excluded.reason ELSE h.reason END,
-            attempt = LEAST(h.attempt, excluded.attempt), run_id = coalesce(h.run_id, excluded.run_id)`,
+            attempt = LEAST(h.attempt, excluded.attempt), run_id = coalesce(h.run_id, excluded.run_id),
+            is_urgent = h.is_urgent OR excluded.is_urgent`,
   );
 }
 
@@ -55,14 +63,25 @@ type HintRow = {
   lease_token: string;
   correlation_id: string | null;
   run_id: string | null;
+  is_urgent: boolean;
 };
 
-/** Leases up to `limit` due hints of the named integrations, and those whose lease has run out, soonest first. */
+/** Literals, so that the planner sees that the index of either kind is enough. */
+const OF_KIND = { urgent: sql.raw('AND is_urgent'), later: sql.raw('AND NOT is_urgent'), any: sql.raw('') } as const;
+export type HintKind = keyof typeof OF_KIND;
+
+/**
+ * Leases up to `limit` due hints of the named integrations, and those whose lease has run out, soonest first; none of a
+ * paused integration.
+ */
 export async function claimHints(
   db: Db,
-  options: { integrations: readonly string[]; limit: number; leaseMs: number },
+  options: { integrations: readonly string[]; limit: number; leaseMs: number; kind?: HintKind },
 ): Promise<LeasedHint[]> {
-  const known = sql`integration = ANY(${sql.param(options.integrations)}::text[])`;
+  const kind = OF_KIND[options.kind ?? 'any'];
+  const known = sql`integration = ANY(
+            SELECT i FROM unnest(${sql.param(options.integrations)}::text[]) AS i
+            WHERE NOT EXISTS (SELECT 1 FROM sync.source_states p WHERE p.integration = i AND p.paused IS NOT NULL)) ${kind}`;
   const rows = await queryRows<HintRow>(
     db,
     sql`WITH ready AS (
@@ -77,7 +96,7 @@ export async function claimHints(
         WHERE id IN (SELECT id FROM lapsed UNION ALL SELECT id FROM ready LIMIT ${options.limit})
         RETURNING id::text AS id, integration, entity, external_id, reason, ${sql.raw(instantColumn('need_lo'))},
                   min_version::text AS min_version, attempt, lease_token::text AS lease_token, correlation_id,
-                  run_id::text AS run_id`,
+                  run_id::text AS run_id, is_urgent`,
   );
   return rows.map((row) => ({
     id: Number(row.id),
@@ -91,6 +110,7 @@ export async function claimHints(
     leaseToken: row.lease_token,
     correlationId: row.correlation_id,
     runId: row.run_id,
+    isUrgent: row.is_urgent,
   }));
 }
 
@@ -158,6 +178,7 @@ const strengthen = (left: NewHint, right: NewHint): NewHint => ({
   runAt: Math.min(left.runAt, right.runAt),
   minVersion: bothVersions(left.minVersion, right.minVersion),
   runId: left.runId ?? right.runId,
+  isUrgent: isUrgent(left) || isUrgent(right),
 });
 
 /** A version settles both only where it settles each: a hint without one asks for a moment, which no version shows. */

@@ -1,12 +1,10 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
-import { sqlState } from '../db/failure.ts';
 import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
 import {
-  addCounts,
   COUNT_NAMES,
   type LeasedRun,
   NO_COUNTS,
@@ -17,13 +15,11 @@ import {
   type RunTrigger,
 } from '../model/run.ts';
 
-const UNIQUE_VIOLATION = '23505';
-
 const COLUMNS =
   sql.raw(`id::text AS id, integration, entity, mode, trigger, is_dry_run, is_backfill, ${instantColumn('since_at')},
   only_ids::text AS only_ids, state, lease_token::text AS lease_token, is_cancel_requested, ${instantColumn('created_at')},
   ${instantColumn('started_at')}, ${instantColumn('finished_at')}, start_cursor::text AS start_cursor, page_cursor, is_listed,
-  is_ids_complete, max_key::text AS max_key, pages, ${COUNT_NAMES.join(', ')}, candidates, live_before, approved_by, error_code, error`);
+  is_ids_complete, max_key::text AS max_key, pages, ${instantColumn('resume_at')}, stalls, ${COUNT_NAMES.join(', ')}, candidates, live_before, approved_by, error_code, error`);
 
 type RunRow = Record<keyof RunCounts, number> & {
   id: string;
@@ -47,6 +43,8 @@ type RunRow = Record<keyof RunCounts, number> & {
   is_ids_complete: boolean;
   max_key: string | null;
   pages: number;
+  resume_at: number | null;
+  stalls: number;
   candidates: number | null;
   live_before: number | null;
   approved_by: string | null;
@@ -89,7 +87,10 @@ export async function queueRun(db: Db, run: NewRun): Promise<{ kind: 'queued' | 
   return { kind: 'under_way', run: toRun(open) };
 }
 
-/** Takes the oldest run that waits or whose holder's lease ran out. The start time of a run is set once, here. */
+/**
+ * Takes the oldest run that waits or whose holder's lease ran out; not before its `resumeAt`, and none of a paused
+ * integration. The start time of a run is set once, here.
+ */
 export async function claimRun(
   db: Db,
   options: { integrations: readonly string[]; leaseMs: number },
@@ -97,11 +98,14 @@ export async function claimRun(
   const [row] = await queryRows<RunRow>(
     db,
     sql`UPDATE sync.sync_runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp()),
-               lease_token = gen_random_uuid(),
+               lease_token = gen_random_uuid(), resume_at = NULL,
                lease_expires_at = clock_timestamp() + ${options.leaseMs}::float8 * interval '1 millisecond'
-        WHERE id = (SELECT id FROM sync.sync_runs
+        WHERE id = (SELECT id FROM sync.sync_runs AS r
                     WHERE state IN ('queued','running') AND (lease_expires_at IS NULL OR lease_expires_at < clock_timestamp())
+                      AND (resume_at IS NULL OR resume_at <= clock_timestamp())
                       AND integration = ANY(${sql.param(options.integrations)}::text[])
+                      AND NOT EXISTS (SELECT 1 FROM sync.source_states p
+                                      WHERE p.integration = r.integration AND p.paused IS NOT NULL)
                     ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING ${COLUMNS}`,
   );
@@ -109,162 +113,6 @@ export async function claimRun(
   const run = toRun(row);
   if (row.lease_token === null || run.startedAt === null) throw new Error('A claimed run has no lease');
   return { ...run, startedAt: run.startedAt, leaseToken: row.lease_token };
-}
-
-/**
- * Extends the lease; the first statement of every transaction of a run, whose row lock then keeps rivals out until commit.
- * @returns whether cancelling was asked for, or null when the lease was lost: the caller must roll back and stop.
- */
-export async function renewRun(
-  tx: Db,
-  run: { id: string; leaseToken: string },
-  leaseMs: number,
-): Promise<{ isCancelRequested: boolean } | null> {
-  const [row] = await queryRows<{ is_cancel_requested: boolean }>(
-    tx,
-    sql`UPDATE sync.sync_runs SET lease_expires_at = clock_timestamp() + ${leaseMs}::float8 * interval '1 millisecond'
-        WHERE id = ${run.id}::uuid AND lease_token = ${run.leaseToken}::uuid AND lease_expires_at > clock_timestamp()
-          AND state = 'running'
-        RETURNING is_cancel_requested`,
-  );
-  return row === undefined ? null : { isCancelRequested: row.is_cancel_requested };
-}
-
-/** Extends the lease, unless a transaction of the run is open: that one extends it, and the beat would wait for its end. */
-export async function beatRun(db: Db, run: { id: string; leaseToken: string }, leaseMs: number): Promise<void> {
-  await queryRows(
-    db,
-    sql`UPDATE sync.sync_runs SET lease_expires_at = clock_timestamp() + ${leaseMs}::float8 * interval '1 millisecond'
-        WHERE id = (SELECT id FROM sync.sync_runs
-                    WHERE id = ${run.id}::uuid AND lease_token = ${run.leaseToken}::uuid
-                      AND lease_expires_at > clock_timestamp() AND state = 'running' FOR UPDATE SKIP LOCKED)`,
-  );
-}
-
-/** Gives a run back without ending it (shutdown): the next worker takes it up at its checkpoint. */
-export async function releaseRun(db: Db, run: { id: string; leaseToken: string }): Promise<void> {
-  await queryRows(
-    db,
-    sql`UPDATE sync.sync_runs SET lease_token = NULL, lease_expires_at = NULL
-        WHERE id = ${run.id}::uuid AND lease_token = ${run.leaseToken}::uuid AND state = 'running'`,
-  );
-}
-
-export type Checkpoint = {
-  readonly pageCursor: string | null;
-  readonly isListed: boolean;
-  readonly isIdsComplete: boolean;
-  readonly maxKey: bigint | null;
-  readonly counts: Partial<RunCounts>;
-};
-
-/** Records a page in the transaction that applied it, so that the checkpoint is never ahead of the data. */
-export async function saveCheckpoint(tx: Db, runId: string, at: Checkpoint): Promise<void> {
-  const counts = addCounts(NO_COUNTS, at.counts);
-  const sums = sql.join(
-    COUNT_NAMES.map((name) => sql`${sql.raw(name)} = ${sql.raw(name)} + ${counts[name]}`),
-    sql`, `,
-  );
-  await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET page_cursor = ${at.pageCursor}, is_listed = ${at.isListed},
-               is_ids_complete = is_ids_complete AND ${at.isIdsComplete},
-               max_key = GREATEST(max_key, ${at.maxKey?.toString() ?? null}::numeric), pages = pages + 1, ${sums}
-        WHERE id = ${runId}::uuid`,
-  );
-}
-
-/** Begins the listing anew: its pages so far no longer count. */
-export async function restartListing(tx: Db, runId: string): Promise<void> {
-  await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET page_cursor = NULL, is_listed = false, is_ids_complete = true, pages = 0,
-               ${sql.raw(COUNT_NAMES.map((name) => `${name} = 0`).join(', '))}
-        WHERE id = ${runId}::uuid`,
-  );
-}
-
-/** Notes, before any request, where an incremental run starts and how many records were live. */
-export async function saveRunStart(
-  tx: Db,
-  runId: string,
-  at: { startCursor: bigint | null; liveBefore: number | null },
-): Promise<void> {
-  await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET start_cursor = ${at.startCursor?.toString() ?? null}::numeric, live_before = ${at.liveBefore}
-        WHERE id = ${runId}::uuid`,
-  );
-}
-
-/** Notes how many candidates a sweep found; from then on a run that is taken up again goes on with those that are left. */
-export async function saveCandidateCount(tx: Db, runId: string, candidates: number): Promise<void> {
-  await queryRows(tx, sql`UPDATE sync.sync_runs SET candidates = ${candidates} WHERE id = ${runId}::uuid`);
-}
-
-/** Ends a run held by its lease. @returns false when the lease was lost. */
-export async function endRun(
-  tx: Db,
-  run: { id: string; leaseToken: string },
-  end: { state: RunState; candidates: number | null; errorCode: string | null; error: string | null },
-): Promise<boolean> {
-  const rows = await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET state = ${end.state}, finished_at = clock_timestamp(), lease_token = NULL, lease_expires_at = NULL,
-               candidates = coalesce(${end.candidates}::int, candidates), error_code = ${end.errorCode}, error = ${end.error}
-        WHERE id = ${run.id}::uuid AND lease_token = ${run.leaseToken}::uuid AND state = 'running' RETURNING 1 AS one`,
-  );
-  return rows.length > 0;
-}
-
-/** Adds to a run's counters outside its lease: deletions that its sweep's reads brought about. */
-export async function addRunDeletions(tx: Db, runId: string, deleted: number): Promise<void> {
-  await queryRows(tx, sql`UPDATE sync.sync_runs SET deleted = deleted + ${deleted} WHERE id = ${runId}::uuid`);
-}
-
-/**
- * Asks a run to stop: a running one does at its next page; one that waits, for a worker or for approval, ends at once.
- * @returns the state it was found in; null when there is no such run.
- */
-export async function requestCancel(db: Db, runId: string): Promise<RunState | null> {
-  const [row] = await queryRows<{ state: RunState }>(
-    db,
-    sql`WITH found AS (SELECT id, state FROM sync.sync_runs WHERE id = ${runId}::uuid FOR UPDATE)
-        UPDATE sync.sync_runs AS r SET is_cancel_requested = r.is_cancel_requested OR f.state IN ('queued','running','braked'),
-               state = CASE WHEN f.state IN ('queued','braked') THEN 'cancelled' ELSE f.state END,
-               finished_at = CASE WHEN f.state IN ('queued','braked') THEN clock_timestamp() ELSE r.finished_at END
-        FROM found f WHERE r.id = f.id RETURNING f.state`,
-  );
-  return row?.state ?? null;
-}
-
-/**
- * Queues a braked run again, approved, for its sweep alone. A worker takes it up under a lease like any other run, so a
- * crash does not end it half-way. @returns false when it is not braked, or another run of its stream is open.
- */
-export async function approveRun(db: Db, runId: string, approvedBy: string): Promise<boolean> {
-  const rows = await queryRows(
-    db,
-    sql`UPDATE sync.sync_runs AS r SET state = 'queued', approved_by = ${approvedBy}, finished_at = NULL
-        WHERE id = ${runId}::uuid AND state = 'braked' AND NOT EXISTS (
-          SELECT 1 FROM sync.sync_runs o WHERE o.integration = r.integration AND o.entity = r.entity
-            AND o.state IN ('queued','running') AND NOT o.is_dry_run)
-        RETURNING 1 AS one`,
-  ).catch((error: unknown) => {
-    // Somebody queued a run of the stream at this very moment.
-    if (sqlState(error) === UNIQUE_VIOLATION) return [];
-    throw error;
-  });
-  return rows.length > 0;
-}
-
-/** Ends the stream's braked runs: a later full run has looked at everything again. */
-export async function supersedeBraked(tx: Db, key: StreamKey): Promise<void> {
-  await queryRows(
-    tx,
-    sql`UPDATE sync.sync_runs SET state = 'cancelled', finished_at = clock_timestamp()
-        WHERE integration = ${key.integration} AND entity = ${key.entity} AND state = 'braked'`,
-  );
 }
 
 /** One run, or null. */
@@ -293,25 +141,6 @@ export async function listRuns(db: Db, filter: RunFilter): Promise<Run[]> {
   return rows.map(toRun);
 }
 
-/** Removes ended runs older than `keepForMs`, at most `limit`, and the candidates of runs that have ended. */
-export async function pruneRuns(db: Db, options: { keepForMs: number; limit: number }): Promise<number> {
-  const rows = await queryRows(
-    db,
-    sql`DELETE FROM sync.sync_runs WHERE id IN (
-          SELECT id FROM sync.sync_runs WHERE state NOT IN ('queued','running','braked')
-            AND finished_at < clock_timestamp() - ${options.keepForMs}::float8 * interval '1 millisecond'
-          LIMIT ${options.limit}) RETURNING 1 AS one`,
-  );
-  const candidates = await queryRows(
-    db,
-    sql`DELETE FROM sync.sweep_candidates WHERE (run_id, external_id) IN (
-          SELECT c.run_id, c.external_id FROM sync.sweep_candidates c
-          WHERE NOT EXISTS (SELECT 1 FROM sync.sync_runs r WHERE r.id = c.run_id AND r.state IN ('queued','running','braked'))
-          LIMIT ${options.limit}) RETURNING 1 AS one`,
-  );
-  return rows.length + candidates.length;
-}
-
 function toRun(row: RunRow): Run {
   const counts = { ...NO_COUNTS };
   for (const name of COUNT_NAMES) counts[name] = Number(row[name]);
@@ -336,6 +165,8 @@ function toRun(row: RunRow): Run {
     isIdsComplete: row.is_ids_complete,
     maxKey: row.max_key === null ? null : BigInt(row.max_key),
     pages: Number(row.pages),
+    resumeAt: row.resume_at,
+    stalls: Number(row.stalls),
     counts,
     candidates: row.candidates,
     liveBefore: row.live_before,

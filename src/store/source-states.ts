@@ -51,12 +51,19 @@ export async function pauseSource(
   return row?.is_new ?? false;
 }
 
-/** Lets work go on that was paused for one of `reasons`. @returns whether it was. */
+/** Lets work go on that was paused for one of `reasons`; the deadlines of its runs move by the time of the pause. @returns whether it was. */
 export async function resumeSource(db: Db, integration: string, reasons: readonly PauseReason[]): Promise<boolean> {
   const rows = await queryRows(
     db,
-    sql`UPDATE sync.source_states SET paused = NULL, paused_detail = NULL, paused_at = NULL
-        WHERE integration = ${integration} AND paused = ANY(${sql.param(reasons)}::text[]) RETURNING 1 AS one`,
+    sql`WITH found AS (
+          SELECT paused_at FROM sync.source_states
+          WHERE integration = ${integration} AND paused = ANY(${sql.param(reasons)}::text[]) FOR UPDATE
+        ), moved AS (
+          UPDATE sync.sync_runs SET deadline_at = deadline_at + (clock_timestamp() - f.paused_at) FROM found f
+          WHERE integration = ${integration} AND state = 'running'
+        )
+        UPDATE sync.source_states SET paused = NULL, paused_detail = NULL, paused_at = NULL
+        WHERE integration = ${integration} AND EXISTS (SELECT 1 FROM found) RETURNING 1 AS one`,
   );
   return rows.length > 0;
 }

@@ -11,10 +11,21 @@ export class RunCancelledError extends Error {
   override readonly name = 'RunCancelledError';
 }
 
+/** The run took longer than its entity allows: roll back, and end it. */
+export class RunLateError extends Error {
+  override readonly name = 'RunLateError';
+}
+
+/** The run's integration was paused: give it back, to go on where it stands once it is resumed. */
+export class RunPausedError extends Error {
+  override readonly name = 'RunPausedError';
+}
+
 /** What a run or a worker tells people about a failure: a stable code and words without values, SQL or stacks. */
 export function describeFailure(error: unknown): { code: string; message: string } {
   if (error instanceof SourceError) return { code: error.code, message: error.message };
   if (error instanceof LeaseLostError) return { code: 'lease_lost', message: 'another worker took over' };
+  if (error instanceof RunLateError) return { code: 'deadline', message: 'the run did not end within its deadline' };
   const kind = failureKind(error);
   switch (kind) {
     case 'connection':

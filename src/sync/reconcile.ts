@@ -2,55 +2,47 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
-import { addMs, type Instant } from '../model/instant.ts';
-import { addCounts, type LeasedRun, RUN_LEASE_MS, type RunState } from '../model/run.ts';
+import type { Instant } from '../model/instant.ts';
+import type { LeasedRun } from '../model/run.ts';
 import type { Page } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { isResumable } from '../source/pagination/pagination.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { countLive } from '../store/record-states.ts';
 import { clearAbsence, dropPages, savePage } from '../store/run-pages.ts';
-import {
-  beatRun,
-  endRun,
-  readRun,
-  releaseRun,
-  renewRun,
-  restartListing,
-  saveCheckpoint,
-  saveRunStart,
-  supersedeBraked,
-} from '../store/runs.ts';
-import { saveRunSummary } from '../store/status.ts';
-import { readStream, requireFullRun, saveCursor, saveFullRun } from '../store/streams.ts';
+import { releaseRun, restartListing, saveCheckpoint, saveDeadline, saveRunStart } from '../store/run-progress.ts';
+import { readStream } from '../store/streams.ts';
 import type { SyncDeps } from './deps.ts';
-import { describeFailure, LeaseLostError } from './failures.ts';
+import { LeaseLostError, RunPausedError } from './failures.ts';
 import { applyPage, type PageResult, previewPage } from './page.ts';
-import { settleCursor } from './settle-cursor.ts';
+import { failRun, finishRun, type RunReport } from './run-end.ts';
+import { assertGoesOn, inRun, startHeartbeat } from './run-lease.ts';
+import { endInterrupted } from './run-stall.ts';
 import { type Stream, streamName } from './stream.ts';
 import { sweep, waitForReads } from './sweep.ts';
 
-const HEARTBEAT_MS = RUN_LEASE_MS / 3;
 /** Tries at one page's transaction: on a deadlock, or when somebody else holds its rows and they cannot be read again later. */
 const MAX_PAGE_ATTEMPTS = 5;
 const PAGE_RETRY_MS = 200;
 const MAX_LISTING_STARTS = 3;
 
-/** How a run ended, for its caller's log; `released` runs go on in another worker. */
-export type RunReport = { readonly state: RunState | 'released' | 'lost'; readonly pages: number };
-
 /**
  * Works a leased run to its end: reads the source's pages, applies each with its checkpoint in one transaction, then
  * settles the cursor (incremental) or sweeps what is no longer listed (full). Interrupted anywhere it goes on, in this or
- * another process, at the last committed page. On abort it gives the run back. Never throws for what a source or a record
- * does; the run then ends `failed` and says why. Throws only when the database is away: the run stays open then.
+ * another process, at the last committed page. A source that is away or throttles us does not end it: the run is given back
+ * to go on later. On abort, and when its integration is paused, it is given back as well. Never throws for what a source or
+ * a record does; what a later try cannot mend ends the run `failed`, saying why. Throws only when the database is away: the
+ * run stays open then.
  */
 export async function runReconcile(deps: SyncDeps, run: LeasedRun, signal: AbortSignal): Promise<RunReport> {
   const stream = deps.streams.get(streamName(run));
   if (stream === undefined) throw new Error(`No stream ${streamName(run)} in the configuration`);
   const stopHeart = startHeartbeat(deps, run);
   try {
-    return await workRun(deps, stream, run, signal);
+    return await workRun(deps, stream, run, signal).catch(async (error: unknown) => {
+      if (signal.aborted) throw error;
+      return await endInterrupted(deps, stream, run, error);
+    });
   } catch (error) {
     if (error instanceof LeaseLostError) return { state: 'lost', pages: run.pages };
     if (signal.aborted) {
@@ -69,10 +61,14 @@ export async function runReconcile(deps: SyncDeps, run: LeasedRun, signal: Abort
 }
 
 async function workRun(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<RunReport> {
+  await inRun(deps, run, async (tx, orders) => {
+    assertGoesOn(orders);
+    await saveDeadline(tx, run.id, stream.deadlineMs);
+  });
   if (run.mode === 'ids') {
     await queueReads(deps, stream, run);
     await waitForReads(deps, run, signal);
-    return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
+    return await finishRun(deps, stream, run, { state: 'succeeded', candidates: null });
   }
   let current = run;
   for (let start = 1; ; start++) {
@@ -94,8 +90,7 @@ async function listAndSweep(
   { signal, isLastStart }: { signal: AbortSignal; isLastStart: boolean },
 ): Promise<RunReport | 'start_again'> {
   try {
-    const isCancelled = await listAll(deps, stream, run, signal);
-    if (isCancelled) return await finish(deps, stream, run, { state: 'cancelled', candidates: null });
+    await listAll(deps, stream, run, signal);
   } catch (error) {
     const isForgotten = error instanceof SourceError && error.code === 'cursor_expired';
     if (isForgotten && !isLastStart) return 'start_again';
@@ -103,21 +98,23 @@ async function listAndSweep(
   }
   if (run.mode === 'incremental') {
     if (!run.isDryRun) await waitForReads(deps, run, signal);
-    return await finish(deps, stream, run, { state: 'succeeded', candidates: null });
+    return await finishRun(deps, stream, run, { state: 'succeeded', candidates: null });
   }
   const swept = await sweep(deps, stream, run, signal);
-  if (swept.kind !== 'pages_lost') return await finish(deps, stream, run, swept);
-  return isLastStart ? await finish(deps, stream, run, { state: 'partial', candidates: null }) : 'start_again';
+  if (swept.kind !== 'pages_lost') return await finishRun(deps, stream, run, swept);
+  return isLastStart ? await finishRun(deps, stream, run, { state: 'partial', candidates: null }) : 'start_again';
 }
 
-/** Reads and applies the pages that are left. @returns true when an operator cancelled the run. */
-async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<boolean> {
+/** Reads and applies the pages that are left. */
+async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: AbortSignal): Promise<void> {
   const from = await prepare(deps, stream, run);
-  if (from.isListed) return false;
+  if (from.isListed) return;
+  // What was renamed since reaches rows with full runs, so these do not go by what an older load showed.
   const leaving = new AbortController();
   const pages = stream.client.listPages(stream.list, {
     params: sinceQuery(stream, from.since),
     cursor: from.cursor,
+    lane: run.mode === 'full' ? 'full' : 'incremental',
     signal: AbortSignal.any([signal, leaving.signal]),
   });
   let page = from.pages;
@@ -129,7 +126,7 @@ async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
       // The next page travels while this one is written. A failed fetch is reported when its turn comes.
       next = value.nextCursor === null ? Promise.resolve({ value: undefined, done: true }) : read(pages);
       next.catch(() => {});
-      if (await writePage(deps, stream, run, value, page, signal)) return true;
+      await writePage(deps, stream, run, value, page, signal);
       page++;
     }
   } finally {
@@ -138,7 +135,6 @@ async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
     next.catch(() => {});
     await pages.return();
   }
-  return false;
 }
 
 type Fetched = { value: Page | undefined; done: boolean };
@@ -179,7 +175,7 @@ function sinceQuery(stream: Stream, since: bigint | null): Record<string, string
   return { ...changed.query, [changed.param]: changed.format(from) };
 }
 
-/** Applies one page together with its checkpoint. @returns true when the run was cancelled. */
+/** Applies one page together with its checkpoint. A page that is here is kept when the integration is paused meanwhile. */
 async function writePage(
   deps: SyncDeps,
   stream: Stream,
@@ -187,12 +183,12 @@ async function writePage(
   page: Page,
   number: number,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   await deps.crashPoint('C8');
   for (let attempt = 1; ; attempt++) {
     const isLast = attempt >= MAX_PAGE_ATTEMPTS;
-    const written = await inRun(deps, run, async (tx, isCancelRequested) => {
-      if (isCancelRequested) return 'cancelled' as const;
+    const written = await inRun(deps, run, async (tx, orders) => {
+      assertGoesOn({ ...orders, isPaused: false });
       const now = await readDatabaseNow(tx);
       const result = run.isDryRun
         ? await previewPage(tx, stream, run, page, now)
@@ -200,16 +196,16 @@ async function writePage(
       if (result.deferred.length > 0 && stream.get === null && !isLast) throw new PageHeldError();
       await deps.crashPoint('C9');
       await checkpoint(tx, stream, run, page, number, result);
-      return result;
+      return { result, isPaused: orders.isPaused };
     }).catch((error: unknown) => {
       if (error instanceof PageHeldError || (!isLast && isContention(error))) return null;
       throw error;
     });
-    if (written === 'cancelled') return true;
     if (written !== null) {
       await deps.crashPoint('C10');
-      deps.tally.runPage(stream.key, run, written.counts);
-      return false;
+      deps.tally.runPage(stream.key, run, written.result.counts);
+      if (written.isPaused) throw new RunPausedError('The integration is paused');
+      return;
     }
     await wait(PAGE_RETRY_MS * attempt * (1 + deps.random()), undefined, { signal });
   }
@@ -237,105 +233,6 @@ async function checkpoint(tx: Db, stream: Stream, run: LeasedRun, page: Page, nu
     maxKey: run.mode === 'full' && number > 0 ? null : result.maxKey,
     counts: result.counts,
   });
-}
-
-/** Runs a transaction of this run: its lease is checked and held by the first statement. */
-async function inRun<T>(
-  deps: SyncDeps,
-  run: LeasedRun,
-  work: (tx: Db, isCancelRequested: boolean) => Promise<T>,
-): Promise<T> {
-  return await deps.db.transaction(async (tx) => {
-    const held = await renewRun(tx, run, RUN_LEASE_MS);
-    if (held === null) throw new LeaseLostError('The run was taken over');
-    return await work(tx, held.isCancelRequested);
-  });
-}
-
-type End = { readonly state: 'succeeded' | 'partial' | 'cancelled' | 'braked'; readonly candidates: number | null };
-
-const END_WORDS: { readonly [state in End['state']]: string | null } = {
-  succeeded: null,
-  partial: 'what is no longer listed could not be told, so nothing was swept',
-  cancelled: 'the run was cancelled',
-  braked: 'the sweep would delete too many records and waits for approval',
-};
-
-async function finish(deps: SyncDeps, stream: Stream, run: LeasedRun, end: End): Promise<RunReport> {
-  const done = await readRun(deps.db, run.id);
-  const counts = done?.counts ?? run.counts;
-  const state = end.state === 'succeeded' && counts.failed > 0 ? 'partial' : end.state;
-  // A run over named records, or from a moment of an operator's, says nothing about the rest of the stream.
-  const isOfAll = run.mode !== 'ids' && run.since === null;
-  const isComplete = end.state !== 'cancelled' && !run.isDryRun && isOfAll;
-  await deps.crashPoint('C11');
-  await inRun(deps, run, async (tx) => {
-    let cursor: bigint | null = null;
-    if (isComplete) {
-      const progress = await readStream(tx, stream.key);
-      const settled = settleCursor(stream, {
-        run,
-        maxKey: done?.maxKey ?? null,
-        progress,
-        now: await readDatabaseNow(tx),
-      });
-      cursor = settled.cursor;
-      await saveCursor(tx, stream.key, settled.cursor, settled.marks);
-      if (run.mode === 'full' && end.state !== 'braked')
-        await saveFullRun(tx, stream.key, { startedAt: run.startedAt, isSwept: end.state === 'succeeded' });
-      if (run.mode === 'full' && end.state === 'succeeded') await supersedeBraked(tx, stream.key);
-    }
-    if (run.mode === 'full') await dropPages(tx, run.id);
-    const held = await endRun(tx, run, { state, candidates: end.candidates, errorCode: null, error: null });
-    if (!held) throw new LeaseLostError('The run was taken over');
-    if (run.isDryRun || !isOfAll) return;
-    await saveRunSummary(tx, {
-      ...stream.key,
-      status: state === 'succeeded' ? 'success' : 'partial',
-      mode: run.mode,
-      startedAt: run.startedAt,
-      freshAsOf: isComplete && end.state === 'succeeded' ? addMs(run.startedAt, -stream.caps.readLagMs) : null,
-      recordsSynced: counts.seen - counts.failed - counts.ignored,
-      recordsFailed: counts.failed,
-      cursor: cursor?.toString() ?? null,
-      error: END_WORDS[end.state],
-    });
-  });
-  deps.log.info({ run: run.id, ...stream.key, mode: run.mode, state, ...addCounts(counts, {}) }, 'run ended');
-  return { state, pages: done?.pages ?? run.pages };
-}
-
-async function failRun(deps: SyncDeps, stream: Stream, run: LeasedRun, error: unknown): Promise<RunReport> {
-  const { code, message } = describeFailure(error);
-  deps.log.warn(
-    { run: run.id, ...stream.key, code, err: error instanceof SourceError ? undefined : error },
-    'run failed',
-  );
-  const done = await readRun(deps.db, run.id);
-  const isHeld = await deps.db.transaction(async (tx) => {
-    // First of all: one who has lost the run must not touch what its heir works with.
-    if (!(await endRun(tx, run, { state: 'failed', candidates: null, errorCode: code, error: message }))) return false;
-    // The source forgot our place in its changes: only a full listing finds what lies between.
-    if (code === 'gone') {
-      await requireFullRun(tx, stream.key);
-      await saveCursor(tx, stream.key, null, []);
-    }
-    await dropPages(tx, run.id);
-    if (run.isDryRun) return true;
-    await saveRunSummary(tx, {
-      ...stream.key,
-      status: 'failed',
-      mode: run.mode,
-      startedAt: run.startedAt,
-      freshAsOf: null,
-      recordsSynced: (done?.counts.seen ?? 0) - (done?.counts.failed ?? 0),
-      recordsFailed: done?.counts.failed ?? 0,
-      cursor: null,
-      error: `${code}: ${message}`,
-    });
-    return true;
-  });
-  return { state: isHeld ? 'failed' : 'lost', pages: run.pages };
 }
 
 /** A run over named records is nothing but reads of them. */
@@ -367,13 +264,4 @@ async function queueReads(deps: SyncDeps, stream: Stream, run: LeasedRun): Promi
     });
   });
   deps.wakeHints();
-}
-
-/** Keeps the lease while a page travels; a transaction of the run keeps it by itself. A failed beat is no error: the next transaction checks the lease itself. */
-function startHeartbeat(deps: SyncDeps, run: LeasedRun): () => void {
-  const timer = setInterval(() => {
-    beatRun(deps.db, run, RUN_LEASE_MS).catch(() => {});
-  }, HEARTBEAT_MS);
-  timer.unref();
-  return () => clearInterval(timer);
 }

@@ -31,6 +31,8 @@ export type Stream = {
   readonly deletions: { readonly maxShare: number; readonly minimum: number };
   /** Full runs compare unchanged rows with the target and rewrite damaged ones. */
   readonly repairs: boolean;
+  /** How long one run may take, waits for its source included, the time of pauses not. */
+  readonly deadlineMs: number;
 };
 
 export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;

@@ -13,11 +13,13 @@ import {
   readCandidates,
   takeCandidates,
 } from '../store/run-pages.ts';
-import { addRunDeletions, readRun, renewRun, saveCandidateCount } from '../store/runs.ts';
+import { addRunDeletions, renewRun, saveCandidateCount } from '../store/run-progress.ts';
+import { readRun } from '../store/runs.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
-import { LeaseLostError, RunCancelledError } from './failures.ts';
+import { LeaseLostError } from './failures.ts';
 import { observeAbsence } from './observe.ts';
+import { assertGoesOn, checkOrders } from './run-lease.ts';
 import type { Stream } from './stream.ts';
 
 /** Candidates of one transaction. */
@@ -33,7 +35,7 @@ const POLL_MS = 100;
 export type Swept =
   | {
       readonly kind: 'swept' | 'held';
-      readonly state: 'succeeded' | 'partial' | 'braked' | 'cancelled';
+      readonly state: 'succeeded' | 'partial' | 'braked';
       readonly candidates: number | null;
     }
   | { readonly kind: 'pages_lost' };
@@ -50,21 +52,6 @@ export async function sweep(
   run: LeasedRun,
   signal: AbortSignal,
   maxDeliveryWaitMs = MAX_DELIVERY_WAIT_MS,
-): Promise<Swept> {
-  try {
-    return await sweepListed(deps, stream, run, signal, maxDeliveryWaitMs);
-  } catch (error) {
-    if (error instanceof RunCancelledError) return { kind: 'held', state: 'cancelled', candidates: null };
-    throw error;
-  }
-}
-
-async function sweepListed(
-  deps: SyncDeps,
-  stream: Stream,
-  run: LeasedRun,
-  signal: AbortSignal,
-  maxDeliveryWaitMs: number,
 ): Promise<Swept> {
   const done = (await readRun(deps.db, run.id)) ?? run;
   if (!done.isIdsComplete) return { kind: 'held', state: 'partial', candidates: null };
@@ -180,21 +167,29 @@ async function deleteAbsent(deps: SyncDeps, tx: Db, stream: Stream, run: Run, id
 }
 
 async function hold(tx: Db, run: LeasedRun): Promise<void> {
-  const held = await renewRun(tx, run, RUN_LEASE_MS);
-  if (held === null) throw new LeaseLostError('The run was taken over');
-  if (held.isCancelRequested) throw new RunCancelledError('The run was cancelled');
+  const orders = await renewRun(tx, run, RUN_LEASE_MS);
+  if (orders === null) throw new LeaseLostError('The run was taken over');
+  assertGoesOn(orders);
 }
 
-/** Waits, bounded, until the reads that a run asked for are done, so that a caller who waits sees their effect. */
+/** Waits, bounded, until the reads that a run asked for are done, so that a caller who waits sees their effect. Throws when the run must stop. */
 export async function waitForReads(deps: SyncDeps, run: Run, signal: AbortSignal): Promise<void> {
   deps.wakeHints();
-  await waitUntil(async () => (await countRunHints(deps.db, run.id)) === 0, MAX_READ_WAIT_MS, signal);
+  const isDone = async () => {
+    await checkOrders(deps, run);
+    return (await countRunHints(deps.db, run.id)) === 0;
+  };
+  await waitUntil(isDone, MAX_READ_WAIT_MS, signal);
 }
 
 /** True once no delivery from before now waits: one may carry the very record that the list did not show. */
 async function isQuiet(deps: SyncDeps, run: LeasedRun, signal: AbortSignal, maxMs: number): Promise<boolean> {
   const until = await readDatabaseNow(deps.db);
-  return await waitUntil(async () => !(await hasWaitingDeliveries(deps.db, run.integration, until)), maxMs, signal);
+  const isDone = async () => {
+    await checkOrders(deps, run);
+    return !(await hasWaitingDeliveries(deps.db, run.integration, until));
+  };
+  return await waitUntil(isDone, maxMs, signal);
 }
 
 async function waitUntil(isDone: () => Promise<boolean>, maxMs: number, signal: AbortSignal): Promise<boolean> {

@@ -6,7 +6,7 @@ import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireDeliveries } from '../store/inbox.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
-import { pruneRuns } from '../store/runs.ts';
+import { pruneRuns } from '../store/run-orders.ts';
 import { pauseStream, readStreams, requireFullRun } from '../store/streams.ts';
 import { checkTarget } from '../store/target.ts';
 import type { SyncDeps } from './deps.ts';

@@ -12,7 +12,7 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/operating.md', 'at most 5,000 rows', 'src/sync/upkeep.ts', 'MAX_ROWS = 5_000'],
   ['docs/operating.md', 'tried again every five minutes', 'src/sync/upkeep.ts', 'failedForMs: 5 * 60_000'],
   ['docs/operating.md', 'by a lease of 30 s', 'src/model/run.ts', 'RUN_LEASE_MS = 30_000'],
-  ['docs/operating.md', 'extended every 10 s', 'src/sync/reconcile.ts', 'HEARTBEAT_MS = RUN_LEASE_MS / 3'],
+  ['docs/operating.md', 'extended every 10 s', 'src/sync/run-lease.ts', 'HEARTBEAT_MS = RUN_LEASE_MS / 3'],
   ['docs/operating.md', 'three times at most', 'src/sync/reconcile.ts', 'MAX_LISTING_STARTS = 3'],
   ['docs/operating.md', 'a lease of 60 s each', 'src/sync/reread.ts', 'HINT_LEASE_MS = 60_000'],
   ['docs/operating.md', 'by a lease of 20 s that is renewed every 5 s', 'src/app.ts', 'LEADER_LEASE_MS = 20_000'],

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
-import { requestCancel } from '../../src/store/runs.ts';
+import { requestCancel } from '../../src/store/run-orders.ts';
 import { readStatusRows } from '../../src/store/status.ts';
 import { readStream, registerStream, requireFullRun } from '../../src/store/streams.ts';
 import { redrive } from '../../src/sync/redrive.ts';
@@ -360,11 +360,11 @@ test('a cancelled run does not wait for the page that still travels', async (t) 
 test('a source that fails ends the run as failed, in words without values, and the next run starts', async (t) => {
   const world = await createWorld(t);
   world.source.onPage = () => {
-    throw new SourceError('unauthorized', 'GET /customers: 401');
+    throw new SourceError('forbidden', 'GET /customers: 403');
   };
-  t.match(await world.reconcile(), { state: 'failed', errorCode: 'unauthorized', error: 'GET /customers: 401' });
+  t.match(await world.reconcile(), { state: 'failed', errorCode: 'forbidden', error: 'GET /customers: 403' });
   const [status] = await readStatusRows(world.db, 'shop');
-  t.match(status, { lastStatus: 'failed', lastError: 'unauthorized: GET /customers: 401', freshAsOf: null });
+  t.match(status, { lastStatus: 'failed', lastError: 'forbidden: GET /customers: 403', freshAsOf: null });
   world.source.onPage = () => {};
   t.match(await world.reconcile(), { state: 'succeeded' });
 });

@@ -110,6 +110,8 @@ const runOf = (mode: 'full' | 'incremental', startedAt: Instant): LeasedRun => (
   isIdsComplete: true,
   maxKey: null,
   pages: 1,
+  resumeAt: null,
+  stalls: 0,
   counts: NO_COUNTS,
   candidates: null,
   liveBefore: null,

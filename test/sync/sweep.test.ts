@@ -1,7 +1,8 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { findOwedFullRuns } from '../../src/store/owed-runs.ts';
-import { approveRun, readRun, requestCancel } from '../../src/store/runs.ts';
+import { approveRun, requestCancel } from '../../src/store/run-orders.ts';
+import { readRun } from '../../src/store/runs.ts';
 import { readStream } from '../../src/store/streams.ts';
 import { sweep } from '../../src/sync/sweep.ts';
 import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
@@ -86,7 +87,7 @@ test('a braked run that an operator dismisses deletes nothing and cannot be appr
   world.source.records.delete('c000');
   const braked = await world.reconcile();
   t.match(braked, { state: 'braked', candidates: 1 });
-  t.equal(await requestCancel(world.db, braked.id), 'braked');
+  t.match(await requestCancel(world.db, braked.id), { found: 'braked', isEnded: true });
   t.match(await readRun(world.db, braked.id), { state: 'cancelled' });
   t.equal(await approveRun(world.db, braked.id, 'ada'), false);
   t.equal((await world.rows()).length, 3);

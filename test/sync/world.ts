@@ -19,9 +19,10 @@ import type { CrashPoint } from '../../src/sync/deps.ts';
 import { type IngestDeps, type IngestReport, ingestOnce } from '../../src/sync/ingest.ts';
 import type { Integration } from '../../src/sync/integration.ts';
 import { observe, observeAbsence, type Sight } from '../../src/sync/observe.ts';
-import { type RunReport, runReconcile } from '../../src/sync/reconcile.ts';
+import { runReconcile } from '../../src/sync/reconcile.ts';
 import { type RunWish, requestRun } from '../../src/sync/request-run.ts';
 import { rereadOnce } from '../../src/sync/reread.ts';
+import type { RunReport } from '../../src/sync/run-end.ts';
 import type { Stream } from '../../src/sync/stream.ts';
 import { createTally } from '../../src/sync/tally.ts';
 import { prepareRoutes } from '../../src/webhook/routes.ts';
@@ -40,12 +41,14 @@ import {
 
 export const KEY = { integration: 'shop', entity: 'customers' };
 const log = { ...silentLog, debug() {} };
+const DAY_MS = 86_400_000;
 const NEVER = new AbortController().signal;
 
 export type WorldOptions = Partial<Capabilities> &
   Partial<TableShape> & {
     readonly keepsBase?: boolean;
     readonly repairs?: boolean;
+    readonly deadlineMs?: number;
     readonly deletions?: Stream['deletions'];
     readonly pagination?: 'cursor' | 'link_header';
     readonly database?: TestDatabase;
@@ -87,6 +90,7 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     get: caps.canGet ? { path: '/customers/{id}' } : null,
     deletions: options.deletions ?? { maxShare: 0.1, minimum: 20 },
     repairs: options.repairs ?? false,
+    deadlineMs: options.deadlineMs ?? DAY_MS,
   };
   await registerStream(db, KEY, stream.mapper.fingerprint);
   return { ...actOn(db, stream), ...database, stream, source, t };
@@ -187,7 +191,8 @@ function actOn(db: Db, stream: Stream) {
     );
     await queryRows(
       db,
-      sql`UPDATE sync.sync_runs SET started_at = started_at - ${by}, lease_expires_at = lease_expires_at - ${by}`,
+      sql`UPDATE sync.sync_runs SET started_at = started_at - ${by}, lease_expires_at = lease_expires_at - ${by},
+            resume_at = resume_at - ${by}, deadline_at = deadline_at - ${by}`,
     );
     await queryRows(
       db,
