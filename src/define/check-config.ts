@@ -74,7 +74,7 @@ function checkIntegration(definition: unknown, { environment, names, index, plac
   }
   const params = checkSource(name ?? '', parts.source, environment, place.at('source'));
   const entities = checkEntities(parts.entities, params, place.at('entities'));
-  const endpoints = checkEndpoints(parts.endpoints, place.at('endpoints'));
+  const endpoints = checkEndpoints(parts.endpoints, params, place.at('endpoints'));
   for (const [entity, form] of Object.entries(Object(parts.entities))) {
     const mapping = typeof form === 'object' && form !== null ? Reflect.get(form, 'mapping') : null;
     const context = { endpoints, entities: [...entities.keys()], params };

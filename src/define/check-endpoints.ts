@@ -11,8 +11,8 @@ const TAKEN: readonly string[] = ['close', 'then'];
 /** Null stands for an endpoint that is broken elsewhere. */
 export type CheckedEndpoints = ReadonlyMap<string, EndpointDefinition | null>;
 
-/** Checks the endpoints of one integration, each by itself. */
-export function checkEndpoints(definition: unknown, place: Place): CheckedEndpoints {
+/** Checks the endpoints of one integration, each by itself. `params` are the placeholders that the source fills. */
+export function checkEndpoints(definition: unknown, params: readonly string[], place: Place): CheckedEndpoints {
   const checked = new Map<string, EndpointDefinition | null>();
   if (definition === undefined) return checked;
   if (typeof definition !== 'object' || definition === null || Array.isArray(definition)) {
@@ -25,7 +25,11 @@ export function checkEndpoints(definition: unknown, place: Place): CheckedEndpoi
       here.add('expected a name of letters, digits and _, at most 63, that begins with a letter');
     if (TAKEN.includes(name)) here.add('is no name that an endpoint can have; take another');
     const isSound = checkShape(endpointSchema, form, here) !== null;
-    checked.set(name, isSound && isEndpoint(form) ? form : null);
+    const one = isSound && isEndpoint(form) ? form : null;
+    const open = one?.list === undefined ? [] : placeholdersOf(one.path).filter((param) => !params.includes(param));
+    for (const param of open)
+      here.at('path').add(`{${param}} of a list has no value: name it under params of the source`);
+    checked.set(name, one);
   }
   return checked;
 }

@@ -1,15 +1,8 @@
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { z } from 'zod';
-import type { Setting } from '../lib/setting.ts';
 import type { Mapping } from '../mapping/field.ts';
 import type { Endpoints } from '../source/endpoint.ts';
-import type {
-  ConfigDefinition,
-  EntityDefinition,
-  IntegrationDefinition,
-  TypedIntegration,
-  VersionDefinition,
-} from './definition.ts';
+import type { ConfigDefinition, EntityDefinition, TypedIntegration, VersionDefinition } from './definition.ts';
 import type { CheckedMapping, CheckedPath } from './mapping-types.ts';
 
 /** Of what the source sends, before the schema changes it: ids, versions and marks are read from there. */
@@ -52,20 +45,9 @@ export const entity = <
   form: EntityForm<Schema, Table, M, Key, Version>,
 ): EntityDefinition => form;
 
-/** `IntegrationDefinition`, with names left to be inferred. */
-type IntegrationForm<Forms extends Endpoints, Given extends string> = Omit<
-  IntegrationDefinition,
-  'source' | 'endpoints'
-> & {
-  readonly source: Omit<IntegrationDefinition['source'], 'params'> & {
-    readonly params?: { readonly [name in Given]: Setting };
-  };
-  readonly endpoints?: Forms;
-};
-
 /** One source with its entities and endpoints, as data. Checked whole at the start of the server. */
 export const defineIntegration = <const Forms extends Endpoints = Record<never, never>, Given extends string = never>(
-  definition: IntegrationForm<Forms, Given>,
+  definition: TypedIntegration<Forms, Given>,
 ): TypedIntegration<Forms, Given> => definition;
 
 /** What a config file exports by default. */

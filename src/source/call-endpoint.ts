@@ -5,7 +5,7 @@ import { checkRecord } from '../lib/schema-check.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { Cache } from './cache.ts';
 import type { SourceClient } from './client.ts';
-import { type EndpointDefinition, isIdempotent, isWrite, methodOf, ttlMsOf } from './endpoint.ts';
+import { type EndpointDefinition, isIdempotent, isWrite, listOf, methodOf, ttlMsOf } from './endpoint.ts';
 import { SourceError } from './error.ts';
 import type { Lane } from './lane.ts';
 import { placeParams } from './params.ts';
@@ -50,6 +50,25 @@ export async function callEndpoint(
       ? await deps.cache.read(request, ttlMs, { lane: options.lane ?? 'urgent', signal: options.signal })
       : await sendRequest(deps, form, request, options);
   return readData(form, request.endpoint, body);
+}
+
+/**
+ * The items of an endpoint with `list`, page by page as they are asked for; each page is parsed by `response`. Throws as
+ * `callEndpoint`, when it is first asked.
+ */
+export async function* listEndpoint(
+  { client }: EndpointDeps,
+  form: EndpointDefinition,
+  given: CallArguments,
+  { signal, lane = 'urgent' }: EndpointCallOptions,
+): AsyncGenerator<unknown, void, undefined> {
+  for (const name of placeholdersOf(form.path)) {
+    if (given[name] !== undefined) throw unfit(form, `{${name}} of a list comes from the source's params alone`);
+  }
+  for await (const { items } of client.listPages(listOf(form), { params: readParams(form, given), lane, signal })) {
+    const parsed = readResponse(form, `${methodOf(form)} ${form.path}`, items, form.data ?? '');
+    if (Array.isArray(parsed)) yield* parsed;
+  }
 }
 
 /** Sends one request of an endpoint and gives the body of its answer. A write makes cached reads of its address doubtful. */

@@ -31,6 +31,7 @@ const MAY_IMPORT: { readonly [layer: Layer]: readonly Layer[] | 'everything' } =
   testing: ['index.ts', ...FOUNDATION],
   'app.ts': 'everything',
   'assemble.ts': 'everything',
+  'client.ts': 'everything',
   'server.ts': 'everything',
   'main.ts': ['app.ts', 'config', 'cli'],
   'index.ts': 'everything',

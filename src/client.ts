@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import { readDatabaseNow } from './db/instants.ts';
+import { createLazyDatabase } from './db/lazy.ts';
+import { checkEndpoints } from './define/check-endpoints.ts';
+import type { TypedIntegration } from './define/definition.ts';
+import { type ConfigProblem, checkShape, createPlace } from './define/problems.ts';
+import type { Log } from './lib/log.ts';
+import type { Environment } from './lib/setting.ts';
+import { instantFromMs } from './model/instant.ts';
+import type { BatchForm } from './source/batch.ts';
+import { createCache } from './source/cache.ts';
+import { type BatchEndpoint, callBatch } from './source/call-batch.ts';
+import { type CallArguments, callEndpoint, type EndpointDeps, listEndpoint } from './source/call-endpoint.ts';
+import { createSourceClient } from './source/client.ts';
+import { type SourceDefinition, sourceSchema } from './source/definition.ts';
+import type { EndpointDefinition, Endpoints } from './source/endpoint.ts';
+import type { ClientCallOptions, EndpointFunctions } from './source/endpoint-types.ts';
+import { createMemoryLedger } from './source/rate-limit/ledger.ts';
+import { createRequests } from './source/requests.ts';
+import { type ResolvedSource, resolveSource } from './source/resolve.ts';
+
+export type ClientOptions = {
+  /** Where `env` and `secret` are looked up, and `DATABASE_URL`. Default: the process's own. */
+  readonly environment?: Environment;
+  /** Told of retries and refusals. Default: nobody is. */
+  readonly log?: Log;
+};
+
+/** The declared endpoints as functions, by name. */
+export type Client<Forms extends Endpoints, Given extends string> = EndpointFunctions<Forms, Given> & {
+  /** Ends all connections. Calls under way fail with `aborted`. */
+  close(): Promise<void>;
+};
+
+/** The definition or the environment does not allow a client. Carries every problem found, without values. */
+export class ClientSetupError extends Error {
+  override readonly name = 'ClientSetupError';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(['No client can be made:', ...problems.map(({ path, problem }) => `  ${path}: ${problem}`)].join('\n'));
+    this.problems = problems;
+  }
+}
+
+const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * A typed client of an integration's source, for scripts: every declared endpoint as a function, with the authentication,
+ * limits, retries, breaker and cache of the server. Nothing is connected before the first call. Where `DATABASE_URL` is set
+ * the client shares tokens and limits with the servers on that database; else it counts for itself alone.
+ * Throws `ClientSetupError`; the functions throw `SourceError`, and `DatabaseError` when the database is not to be had.
+ */
+export function createClient<const Forms extends Endpoints, Given extends string>(
+  integration: TypedIntegration<Forms, Given>,
+  options: ClientOptions = {},
+): Client<Forms, Given> {
+  const environment = options.environment ?? process.env;
+  const log = options.log ?? SILENT;
+  const source = prepare(integration, environment);
+  const url = environment.DATABASE_URL || null;
+  const database = url === null ? null : createLazyDatabase({ url, poolSize: 2, ingestPoolSize: 1, log });
+  const nowMs = Date.now;
+  const client = createSourceClient(source, {
+    now: async () => (database === null ? instantFromMs(nowMs()) : readDatabaseNow((await database.open()).db)),
+    random: Math.random,
+    sleep: (ms, signal) => wait(ms, undefined, { signal }),
+    nowMs,
+    ledger: createMemoryLedger(nowMs),
+    onBreaker: (change) => log.warn({ source: source.name, ...change }, 'the circuit breaker has changed'),
+    log,
+  });
+  const deps: EndpointDeps = {
+    client,
+    requests: createRequests(source),
+    cache: createCache({ call: client.send, nowMs }),
+    newKey: randomUUID,
+  };
+  const calls = Object.entries<EndpointDefinition>(integration.endpoints ?? {}).map(([name, form]) => [
+    name,
+    (given: CallArguments = {}, { signal = new AbortController().signal, onAnswer }: ClientCallOptions = {}) => {
+      const how = { signal, ...(onAnswer && { onAnswer }) };
+      if (form.list !== undefined) return listEndpoint(deps, form, given, how);
+      return isBatch(form) ? callBatch(deps, form, given, how) : callEndpoint(deps, form, given, how);
+    },
+  ]);
+  const close = async () => {
+    await client.close();
+    await database?.close();
+  };
+  return asClient<Forms, Given>({ ...Object.fromEntries(calls), close });
+}
+
+const isBatch = (form: EndpointDefinition): form is BatchEndpoint & { readonly batch: BatchForm } =>
+  form.batch !== undefined;
+
+/** The one place where names become types: every function checks its arguments and its answer itself. */
+// biome-ignore lint/suspicious/noExplicitAny: functions made from data cannot have the types of their declarations
+const asClient = <Forms extends Endpoints, Given extends string>(made: any): Client<Forms, Given> => made;
+
+/** Everything that can be known before a connection is opened, told at once. */
+function prepare(
+  integration: { name: string; source: unknown; endpoints?: unknown },
+  environment: Environment,
+): ResolvedSource {
+  const problems: ConfigProblem[] = [];
+  const place = createPlace(problems, integration.name);
+  const here = place.at('source');
+  const shape = checkShape(sourceSchema, integration.source, here);
+  checkEndpoints(integration.endpoints, Object.keys(shape?.params ?? {}), place.at('endpoints'));
+  const resolution =
+    shape !== null && isSource(integration.source)
+      ? resolveSource(integration.name, integration.source, environment)
+      : null;
+  if (resolution?.ok === false) for (const { path, problem } of resolution.problems) here.add(problem, path);
+  if (resolution?.ok === true && problems.length === 0) return resolution.source;
+  throw new ClientSetupError(problems);
+}
+
+const isSource = (definition: unknown): definition is SourceDefinition => sourceSchema.safeParse(definition).success;
