@@ -1,42 +1,6 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { errors } from 'undici';
 import { tooLarge } from './body.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
-import { readRetryAfterMs, showsRateLimit } from './retry-after.ts';
-
-/** What an answer other than 2xx means. */
-export function statusError(
-  endpoint: string,
-  status: number,
-  headers: IncomingHttpHeaders,
-  nowMs: number,
-): SourceError {
-  const code = codeOfStatus(status, headers);
-  const message = `${endpoint}: answered ${status}${code === 'rate_limited' ? ', a rate limit' : ''}`;
-  return new SourceError(code, message, { status, retryAfterMs: readRetryAfterMs(headers, nowMs) });
-}
-
-function codeOfStatus(status: number, headers: IncomingHttpHeaders): SourceErrorCode {
-  switch (status) {
-    case 401:
-      return 'unauthorized';
-    case 403:
-      return showsRateLimit(headers) ? 'rate_limited' : 'forbidden';
-    case 404:
-      return 'not_found';
-    case 408:
-      return 'timeout';
-    case 410:
-      return 'gone';
-    case 425:
-      return 'server_error';
-    case 429:
-      return 'rate_limited';
-    default:
-      if (status >= 500) return 'server_error';
-      return status >= 400 ? 'bad_request' : 'invalid_response';
-  }
-}
 
 const CODE_OF_TRANSPORT: Readonly<Record<string, SourceErrorCode>> = {
   UND_ERR_CONNECT_TIMEOUT: 'timeout',
@@ -63,4 +27,16 @@ export function transportError(endpoint: string, maxBytes: number, thrown: unkno
   if (code === 'too_large') return tooLarge(endpoint, maxBytes, thrown);
   const what = code === 'aborted' ? 'the client was closed' : `no whole answer (${thrown.code})`;
   return new SourceError(code, `${endpoint}: ${what}`, { cause: thrown });
+}
+
+/** System calls that come before a connection: nothing has left us. */
+const CONNECTING: ReadonlySet<unknown> = new Set(['connect', 'getaddrinfo']);
+
+/** Whether the connection was never made, so that the source cannot have seen the request. */
+export function isConnectFailure(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  // All addresses of a name were tried.
+  if (thrown instanceof AggregateError) return thrown.errors.length > 0 && thrown.errors.every(isConnectFailure);
+  if ('code' in thrown && thrown.code === 'UND_ERR_CONNECT_TIMEOUT') return true;
+  return 'syscall' in thrown && CONNECTING.has(thrown.syscall);
 }

@@ -12,19 +12,24 @@ const UNPACK = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), br: promi
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 type Body = Dispatcher.ResponseData['body'];
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** `mayBeEmpty`: no body at all is undefined, as answers to writes are. */
+type ReadOptions = { readonly maxBytes: number; readonly mayBeEmpty: boolean };
+
+/** What is read of the body of a failure, as sent and unpacked. */
+export const MAX_ERROR_BYTES = 64 * 1024;
 
 /**
  * Reads an answer as JSON. The connection stops a longer body than `maxBytes` by itself; what it unpacks to is held to
  * the same limit. No error shows or carries a part of the body: what the JSON parser says would quote it.
  * Throws `too_large`, `invalid_response`, and `network` where the body was cut off.
  */
-export async function readJson(
-  endpoint: string,
-  body: Body,
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-  maxBytes: number,
-): Promise<unknown> {
-  const bytes = await unpack(endpoint, await body.bytes(), headers['content-encoding'], maxBytes);
+export async function readJson(endpoint: string, body: Body, headers: Headers, options: ReadOptions): Promise<unknown> {
+  const { maxBytes, mayBeEmpty } = options;
+  const packed = await body.bytes();
+  if (packed.length === 0 && mayBeEmpty) return undefined;
+  const bytes = await unpack(endpoint, packed, headers['content-encoding'], maxBytes);
   let text: string;
   try {
     text = UTF8.decode(bytes);
@@ -36,6 +41,27 @@ export async function readJson(
   } catch {
     if (isCutOff(text)) throw new SourceError('network', `${endpoint}: the JSON of the answer is cut off`);
     throw new SourceError('invalid_response', `${endpoint}: expected JSON, got ${describe(text)}`);
+  }
+}
+
+/**
+ * The body of a failure, to judge it by: undefined where it is no JSON, or more than `MAX_ERROR_BYTES`; then the rest is
+ * not read. Its end says nothing about the answer: an error body that breaks off is still that error. Never throws.
+ */
+export async function readErrorBody(body: Body, headers: Headers): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body) {
+      if (!(chunk instanceof Uint8Array)) return undefined;
+      size += chunk.length;
+      if (size > MAX_ERROR_BYTES) return undefined; // leaving the loop closes the connection
+      chunks.push(chunk);
+    }
+    const bytes = await unpack('', Buffer.concat(chunks), headers['content-encoding'], MAX_ERROR_BYTES);
+    return JSON.parse(UTF8.decode(bytes));
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,12 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Log } from '../lib/log.ts';
 import type { Instant } from '../model/instant.ts';
+import type { Breaker } from './breaker.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
 import type { Answer, Exchange, Exchanged } from './exchange.ts';
 import type { Lane } from './lane.ts';
 import type { Limiter } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
-import { decideAfterFailure } from './retry.ts';
+import { decideAfterFailure, MAX_WAIT_MS } from './retry.ts';
 import type { Slots } from './slots.ts';
 
 export type CallDeps = {
@@ -14,7 +15,13 @@ export type CallDeps = {
   readonly exchange: Exchange;
   readonly slots: Slots;
   readonly limiter: Limiter;
+  readonly breaker: Breaker;
   readonly maxAttempts: number;
+  /** For one attempt. */
+  readonly timeoutMs: number;
+  /** For all attempts and waits of one call. */
+  readonly deadlineMs: number;
+  readonly nowMs: () => number;
   readonly now: () => Promise<Instant>;
   readonly random: () => number;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -36,21 +43,24 @@ export type Call = (request: SourceRequest, options: CallOptions) => Promise<Rep
 const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'gone']);
 
 /**
- * One request with its retries. Slot and permit are held per attempt, so that a request which backs off does not keep
- * others from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
+ * One request with its retries, within `deadlineMs`. Slot and permit are held per attempt, so that a request which backs
+ * off does not keep others from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
  */
 export function createCall(deps: CallDeps): Call {
   return async (request, options) => {
     const { endpoint } = request;
     const { signal } = options;
+    const endsAtMs = deps.nowMs() + deps.deadlineMs;
     let startedAt: Instant | null = null;
+    let lastError: SourceError | null = null;
     let mayRenew = true;
     const start = async () => {
       startedAt ??= await deps.now();
       return startedAt;
     };
     for (let attempt = 1; ; ) {
-      const { startedAt, exchanged } = await attemptOnce(deps, request, options, start);
+      const remainingMs = endsAtMs - deps.nowMs();
+      const { startedAt, exchanged } = await attemptOnce(deps, request, options, { remainingMs, lastError, start });
       if (exchanged.kind === 'answered')
         return { ...fromAnswer(exchanged.answer), startedAt, endedAt: await deps.now() };
       let { error } = exchanged;
@@ -61,40 +71,106 @@ export function createCall(deps: CallDeps): Call {
         if (renewed === true) continue;
         if (renewed !== false) error = renewed;
       }
-      const step = decideAfterFailure({ error, attempt, maxAttempts: deps.maxAttempts, random: deps.random() });
+      // Shown with the failure that opened the breaker, rather than with a second one that only says that it is open.
+      const openMs = deps.breaker.remainingMs();
+      const step = decideAfterFailure({
+        error,
+        attempt,
+        maxAttempts: openMs > 0 ? attempt : deps.maxAttempts,
+        random: deps.random(),
+        remainingMs: endsAtMs - deps.nowMs(),
+        isSafe: request.isRepeatable || exchanged.isUndone,
+      });
       const waitMs = step.kind === 'retry' ? step.waitMs : (error.retryAfterMs ?? 0);
       if (error.code === 'rate_limited') deps.limiter.hold(waitMs);
-      if (step.kind === 'give_up') throw attempt === 1 ? error : withAttempts(error, attempt);
+      if (step.kind === 'give_up') throw lastOf(error, attempt, openMs);
       const { code, status } = error;
       deps.log.warn({ source: deps.sourceName, endpoint, code, status, attempt, waitMs }, 'request failed, will retry');
       await pause(deps, endpoint, waitMs, signal);
+      lastError = error;
       attempt += 1;
     }
   };
 }
 
+type Progress = {
+  readonly remainingMs: number;
+  readonly lastError: SourceError | null;
+  /** Gives the time of the first attempt. */
+  readonly start: () => Promise<Instant>;
+};
+
 async function attemptOnce(
   deps: CallDeps,
   request: SourceRequest,
-  { lane, signal }: CallOptions,
-  start: () => Promise<Instant>,
+  options: CallOptions,
+  progress: Progress,
 ): Promise<{ startedAt: Instant; exchanged: Exchanged }> {
   const { endpoint } = request;
+  const { signal } = options;
+  const askedAtMs = deps.nowMs();
+  deps.breaker.assertClosed(endpoint);
+  const { permit, release } = await enter(deps, endpoint, options, progress);
+  let exchanged: Exchanged | null = null;
+  try {
+    const startedAt = await progress.start();
+    const leftMs = progress.remainingMs - (deps.nowMs() - askedAtMs);
+    if (leftMs <= 0) throw tooLate(endpoint, progress.lastError);
+    const timeoutMs = Math.min(deps.timeoutMs, leftMs);
+    exchanged = await deps.breaker.run(endpoint, () => deps.exchange(request, signal, timeoutMs));
+    return { startedAt, exchanged };
+  } finally {
+    permit.finish(exchanged?.answer ?? null);
+    release();
+  }
+}
+
+/** Waits for a slot and for the limits, no longer than to the deadline. */
+async function enter(deps: CallDeps, endpoint: string, options: CallOptions, { remainingMs, lastError }: Progress) {
+  // Nothing waits that long for the limits, and a signal of its own costs every attempt some microseconds.
+  if (remainingMs > MAX_WAIT_MS) return await enterWith(deps, endpoint, options);
+  const deadline = new AbortController();
+  const end = () => deadline.abort();
+  const timer = setTimeout(end, Math.max(0, remainingMs));
+  options.signal.addEventListener('abort', end, { once: true });
+  if (options.signal.aborted) end();
+  try {
+    return await enterWith(deps, endpoint, { ...options, signal: deadline.signal });
+  } catch (error) {
+    if (deadline.signal.aborted && !options.signal.aborted) throw tooLate(endpoint, lastError);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    options.signal.removeEventListener('abort', end);
+  }
+}
+
+async function enterWith(deps: CallDeps, endpoint: string, { lane, signal }: CallOptions) {
   const release = await deps.slots.acquire(signal);
   if (release === null) throw aborted(endpoint);
   try {
-    const permit = await deps.limiter.acquire({ endpoint, lane, signal });
-    let exchanged: Exchanged | null = null;
-    try {
-      const startedAt = await start();
-      exchanged = await deps.exchange(request, signal);
-      return { startedAt, exchanged };
-    } finally {
-      permit.finish(exchanged?.answer ?? null);
-    }
-  } finally {
+    return { permit: await deps.limiter.acquire({ endpoint, lane, signal }), release };
+  } catch (error) {
     release();
+    throw error;
   }
+}
+
+/** The failure before tells more than that there is no time for another attempt. */
+const tooLate = (endpoint: string, lastError: SourceError | null): SourceError =>
+  lastError ??
+  new SourceError('rate_limited', `${endpoint}: not sent within its deadline, the limits did not allow it`);
+
+/** `openMs`: how long the breaker keeps everything back; 0 when it does not. */
+function lastOf(error: SourceError, attempts: number, openMs: number): SourceError {
+  const isWorthWaiting = error.isRetryable && openMs > 0;
+  if (attempts === 1 && !isWorthWaiting) return error;
+  const message = attempts === 1 ? error.message : `${error.message} (attempt ${attempts}, the last)`;
+  return new SourceError(error.code, message, {
+    status: error.status ?? undefined,
+    retryAfterMs: isWorthWaiting ? Math.max(openMs, error.retryAfterMs ?? 0) : error.retryAfterMs,
+    cause: error.cause,
+  });
 }
 
 const fromAnswer = (answer: Answer) =>
@@ -112,10 +188,3 @@ async function pause(deps: CallDeps, endpoint: string, ms: number, signal: Abort
 }
 
 const aborted = (endpoint: string): SourceError => new SourceError('aborted', `${endpoint}: aborted`);
-
-const withAttempts = (error: SourceError, attempts: number): SourceError =>
-  new SourceError(error.code, `${error.message} (attempt ${attempts}, the last)`, {
-    status: error.status ?? undefined,
-    retryAfterMs: error.retryAfterMs,
-    cause: error.cause,
-  });

@@ -4,8 +4,8 @@ import type { Log } from '../lib/log.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Instant } from '../model/instant.ts';
-import type { BreakerChange } from './breaker.ts';
 import { createBoundedStore } from './bounded-store.ts';
+import { type BreakerChange, createBreaker } from './breaker.ts';
 import { type CallOptions, createCall, type Reply } from './call.ts';
 import { createConditionalCall } from './conditional.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
@@ -129,10 +129,13 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
   const call = createCall({
     ...deps,
     sourceName: source.name,
-    exchange: createExchange({ dispatcher, auth, headers, timeoutMs, maxResponseBytes, nowMs }),
+    exchange: createExchange({ dispatcher, auth, headers, failures: source.failures, maxResponseBytes, nowMs }),
     slots: createSlots(concurrency),
     limiter,
+    breaker: createBreaker({ ...source.breaker, nowMs, onChange: tellBreaker(deps, source.name) }),
     maxAttempts: source.maxAttempts,
+    timeoutMs,
+    deadlineMs: source.deadlineMs,
   });
   const requests = createRequests(source);
   const readOne = createConditionalCall(call, createBoundedStore());
@@ -160,6 +163,17 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     },
   };
 }
+
+/** A listener that fails must not fail the request that it is told of. */
+const tellBreaker =
+  ({ onBreaker, log }: SourceDeps, source: string) =>
+  (change: BreakerChange): void => {
+    try {
+      onBreaker(change);
+    } catch (error) {
+      log.error({ source, err: error }, 'what listens to the circuit breaker failed');
+    }
+  };
 
 /** Null for a record that the source says does not exist, where the definition lets `null` say that. */
 function readRecord(endpoint: string, { record: path = '', nullIsAbsent }: GetDefinition, body: unknown): unknown {

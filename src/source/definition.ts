@@ -5,6 +5,7 @@ import type { Setting } from '../lib/setting.ts';
 import { settingSchema } from '../lib/setting-schema.ts';
 import type { JsonValue } from '../model/json.ts';
 import { type AuthDefinition, authSchema } from './auth/auth.ts';
+import { type FailureRule, failuresSchema } from './failure/definition.ts';
 import { HEADER_NAME_SYNTAX, isHeaderValue, isSettableHeader } from './header.ts';
 import { type PaginationDefinition, paginationSchema } from './pagination/pagination.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
@@ -21,12 +22,26 @@ export type SourceDefinition = {
   readonly params?: Readonly<Record<string, Setting>>;
   /** For one attempt, from connecting to the last byte. Default 30s, at most 10m. */
   readonly timeout?: Duration;
+  /**
+   * For one call, all its attempts and waits included. Default 3m, or `timeout` where that is longer; at most 10m. What
+   * is not done by then can be tried again later.
+   */
+  readonly deadline?: Duration;
   /** Tries at one request, the first included. Default 5, at most 20. */
   readonly maxAttempts?: number;
   /** Size of one answer, as sent and unpacked. Default 32 MiB, at most 256 MiB. */
   readonly maxResponseBytes?: number;
   /** Requests under way at the same time. Default 4, at most 64. */
   readonly concurrency?: number;
+  /** What answers mean where it is not what their status says. The first rule that holds counts, the endpoint's own first. */
+  readonly failures?: readonly FailureRule[];
+  /** Leaves a source alone that fails time and again. */
+  readonly breaker?: {
+    /** Failures in a row: time-outs, broken connections, server errors. Default 10, at most 1,000. */
+    readonly failures?: number;
+    /** How long nothing is sent then; after it one request tries. Default 30s, at most 10m. */
+    readonly openFor?: Duration;
+  };
   /** Limits that the source sets, kept by all processes together. At most 20. */
   readonly rateLimits?: readonly RateLimitDefinition[];
   /** Whether limits that answers tell of are kept, too. They never loosen `rateLimits`. Default true. */
@@ -56,6 +71,8 @@ type ReadForm = {
    * name is a dot path. Default: the variables of `graphql`, else the query.
    */
   readonly paramsIn?: 'query' | 'body';
+  /** Rules of this endpoint, asked before the source's. */
+  readonly failures?: readonly FailureRule[];
 };
 
 /** An endpoint that lists an entity's records. */
@@ -96,13 +113,22 @@ export type GetManyDefinition = ReadForm & {
   readonly max?: number;
   /** Dot path to the array of records in the answer. Items that are null are passed over. */
   readonly items: string;
+  /** Dot path within an item to the record. */
   readonly record?: string;
+  /** Dot path in a record to its id, a text or an integer. */
+  readonly key: string;
 };
 
 export const DEFAULT_TIMEOUT_MS = 30_000;
 export const DEFAULT_MAX_ATTEMPTS = 5;
 export const DEFAULT_MAX_RESPONSE_BYTES = 32 * 1024 * 1024;
 export const DEFAULT_CONCURRENCY = 4;
+export const DEFAULT_DEADLINE_MS = 180_000;
+export const DEFAULT_BREAKER_FAILURES = 10;
+export const DEFAULT_BREAKER_OPEN_MS = 30_000;
+export const DEFAULT_IDS_PER_REQUEST = 50;
+const MAX_BREAKER_FAILURES = 1_000;
+const MAX_IDS_PER_REQUEST = 1_000;
 const MAX_TIMEOUT_MS = 600_000;
 const MAX_MAX_ATTEMPTS = 20;
 const MAX_MAX_RESPONSE_BYTES = 256 * 1024 * 1024;
@@ -126,9 +152,17 @@ export const sourceSchema = z.strictObject({
   headers: z.record(z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`), settingSchema).optional(),
   params: z.record(z.string(), settingSchema).optional(),
   timeout: timeoutSchema.optional(),
+  deadline: timeoutSchema.optional(),
   maxAttempts: z.int().min(1).max(MAX_MAX_ATTEMPTS).optional(),
   maxResponseBytes: z.int().min(1).max(MAX_MAX_RESPONSE_BYTES).optional(),
   concurrency: z.int().min(1).max(MAX_CONCURRENCY).optional(),
+  failures: failuresSchema.optional(),
+  breaker: z
+    .strictObject({
+      failures: z.int().min(1).max(MAX_BREAKER_FAILURES).optional(),
+      openFor: timeoutSchema.optional(),
+    })
+    .optional(),
   rateLimits: rateLimitsSchema.optional(),
   learnRateLimits: z.boolean().optional(),
 });
@@ -151,6 +185,7 @@ const readForm = {
   body: jsonObjectSchema.optional(),
   graphql: z.strictObject({ query: z.string().min(1), variables: jsonObjectSchema.optional() }).optional(),
   paramsIn: z.enum(['query', 'body']).optional(),
+  failures: failuresSchema.optional(),
 };
 
 const checkReadForm = (
@@ -203,3 +238,18 @@ export const getSchema = z
     message: "expected `{id}` in the path where the record's id goes, such as /customers/{id}, or else `idParam`",
     path: ['path'],
   });
+
+export const getManySchema = z
+  .strictObject({
+    ...readForm,
+    path: templateSchema.refine((path) => !placeholdersOf(path).includes('id'), {
+      message: 'a read of many has no `{id}`: the ids go to `idsParam`',
+    }),
+    idsParam: z.string().min(1),
+    separator: z.string().min(1).optional(),
+    max: z.int().min(1).max(MAX_IDS_PER_REQUEST).optional(),
+    items: pathSchema,
+    record: pathSchema.optional(),
+    key: pathSchema.refine((path) => path !== '', { message: 'expected a path, such as id' }),
+  })
+  .superRefine(checkReadForm);

@@ -4,15 +4,18 @@
  * | code | means | what helps |
  * | --- | --- | --- |
  * | `timeout`, `network`, `server_error` | no usable answer, after the retries | try later |
- * | `rate_limited` | the source asks us to wait `retryAfterMs` | try then |
+ * | `circuit_open` | not sent: the source has failed time and again; `retryAfterMs` until it is tried again | try then |
+ * | `rate_limited` | the source asks us to wait `retryAfterMs`, or our own limits do | try then |
  * | `unauthorized` | the credentials are refused (401) | new credentials; no record's fault |
  * | `forbidden` | the credentials do not allow this (403) | more rights |
  * | `not_found` | a list that does not exist (404) | the path in the definition |
  * | `gone` | 410 to a listing from its start, perhaps because of what its query carries (a sync token) | a full listing |
  * | `cursor_expired` | 410 to a page cursor, or a cursor that is not of this pagination | the listing from its start |
+ * | `conflict` | the record is not as the write expects it (409, 412) | read it and decide anew |
+ * | `skipped` | a rule of the definition says that this record cannot be read | nothing: go on without it |
  * | `bad_request` | any other 4xx | the definition |
  * | `invalid_response` | an answer that is not what the definition says | the definition, or the source's side |
- * | `too_large` | an answer over `maxResponseBytes` | a smaller page, a larger limit |
+ * | `too_large` | an answer over `maxResponseBytes`, or more than the source gives at once (413) | a smaller page, a larger limit |
  * | `foreign_link` | a next link or redirect that leaves the source's origin; it was not followed | the base URL |
  * | `page_loop` | a listing that comes back to a page it has given, or does not end | the source's side |
  * | `bad_id` | an id that cannot stand in a path | nothing: this record cannot be read by id |
@@ -22,12 +25,15 @@ export type SourceErrorCode =
   | 'timeout'
   | 'network'
   | 'server_error'
+  | 'circuit_open'
   | 'rate_limited'
   | 'unauthorized'
   | 'forbidden'
   | 'not_found'
   | 'gone'
   | 'cursor_expired'
+  | 'conflict'
+  | 'skipped'
   | 'bad_request'
   | 'invalid_response'
   | 'too_large'
@@ -36,7 +42,13 @@ export type SourceErrorCode =
   | 'bad_id'
   | 'aborted';
 
-const RETRYABLE: ReadonlySet<SourceErrorCode> = new Set(['timeout', 'network', 'server_error', 'rate_limited']);
+const RETRYABLE: ReadonlySet<SourceErrorCode> = new Set([
+  'timeout',
+  'network',
+  'server_error',
+  'circuit_open',
+  'rate_limited',
+]);
 
 type SourceErrorOptions = {
   readonly status?: number | undefined;

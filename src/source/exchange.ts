@@ -1,11 +1,13 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
-import { statusError, transportError } from './answer-error.ts';
+import { isConnectFailure, transportError } from './answer-error.ts';
 import type { Authenticator, OutgoingRequest } from './auth/authenticator.ts';
-import { ACCEPT_ENCODING, readJson, tooLarge } from './body.ts';
+import { ACCEPT_ENCODING, readErrorBody, readJson, tooLarge } from './body.ts';
 import { runWithin, type Stop } from './deadline.ts';
 import { SourceError } from './error.ts';
+import type { FailureRule } from './failure/definition.ts';
+import { judge } from './failure/judge.ts';
 import { resolveOwnLink } from './own-origin.ts';
 import type { SourceRequest } from './request.ts';
 
@@ -25,6 +27,8 @@ export type Exchanged =
       readonly kind: 'failed';
       readonly error: SourceError;
       readonly answer: Answer | null;
+      /** The source surely has not carried it out: it was not reached, or refused it. */
+      readonly isUndone: boolean;
       /**
        * Where the credentials were refused: gets new ones, within the time of an attempt. Whether there are any now, or
        * why none were to be had.
@@ -37,13 +41,15 @@ export type ExchangeDeps = {
   readonly dispatcher: Dispatcher;
   readonly auth: Authenticator;
   readonly headers: Readonly<Record<string, string>>;
-  readonly timeoutMs: number;
+  readonly failures: readonly FailureRule[];
   readonly maxResponseBytes: number;
   readonly nowMs: () => number;
 };
 
-export type Exchange = (request: SourceRequest, signal: AbortSignal) => Promise<Exchanged>;
+/** `timeoutMs` may be less than the source's, where a deadline is near. */
+export type Exchange = (request: SourceRequest, signal: AbortSignal, timeoutMs: number) => Promise<Exchanged>;
 
+const NO_RULES: readonly FailureRule[] = [];
 const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const BODYLESS: ReadonlySet<number> = new Set([204, 205]);
@@ -56,18 +62,34 @@ const MAX_DISCARDED_BYTES = 64 * 1024;
  * thrown as it is.
  */
 export function createExchange(deps: ExchangeDeps): Exchange {
-  return async (request, signal) => {
+  return async (request, signal, timeoutMs) => {
+    const { endpoint } = request;
+    const attempt: Attempt = { request, signal, timeoutMs, isSent: false };
     try {
-      return await within(deps, request.endpoint, signal, (stop) => follow(deps, request, signal, stop));
-    } catch (error) {
-      return { kind: 'failed', error: mustBeOurs(deps, request.endpoint, error), answer: null, renew: null };
+      return await within(attempt, signal, (stop) => follow(deps, attempt, stop));
+    } catch (thrown) {
+      const error = mustBeOurs(deps, endpoint, thrown);
+      return {
+        kind: 'failed',
+        error,
+        answer: null,
+        isUndone: !attempt.isSent || isConnectFailure(thrown),
+        renew: null,
+      };
     }
   };
 }
 
+type Attempt = {
+  readonly request: SourceRequest;
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+  /** Something may have left us. */
+  isSent: boolean;
+};
+
 async function within<T>(
-  { timeoutMs }: ExchangeDeps,
-  endpoint: string,
+  { request: { endpoint }, timeoutMs }: Attempt,
   signal: AbortSignal,
   run: (stop: Stop) => Promise<T>,
 ): Promise<T> {
@@ -83,55 +105,108 @@ function mustBeOurs({ maxResponseBytes }: ExchangeDeps, endpoint: string, thrown
   return error;
 }
 
-async function follow(deps: ExchangeDeps, request: SourceRequest, signal: AbortSignal, stop: Stop): Promise<Exchanged> {
+async function follow(deps: ExchangeDeps, attempt: Attempt, stop: Stop): Promise<Exchanged> {
+  const { request, signal } = attempt;
   const { endpoint } = request;
-  let url = request.url;
+  let sent: Pick<SourceRequest, 'url' | 'method' | 'headers' | 'body'> = request;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     if (stop.isStopped()) break; // nobody waits for the answer any more
-    const authorized = await deps.auth.authorize(bare(deps, request, url), signal);
+    const authorized = await deps.auth.authorize(bare(deps, sent), signal);
     if (stop.isStopped()) break;
+    attempt.isSent = true;
     const response = await send(deps, authorized, stop.emitter);
     const { statusCode: status, headers, body } = response;
+    const { url } = sent;
     if (BODYLESS.has(status) || (status === 304 && isConditional(request))) {
       await discard(body);
-      return { kind: 'answered', answer: { status, url, headers, body: undefined } };
+      return settle(deps, attempt, authorized, { status, url, headers, body: undefined });
     }
-    if (status >= 200 && status < 300) {
-      if (Number(headers['content-length']) > deps.maxResponseBytes) {
-        await discard(body);
-        throw tooLarge(endpoint, deps.maxResponseBytes);
-      }
-      const json = await readJson(endpoint, body, headers, deps.maxResponseBytes);
-      return { kind: 'answered', answer: { status, url, headers, body: json } };
-    }
-    await discard(body);
     const location: string | string[] | undefined = headers.location;
-    if (!REDIRECTS.has(status) || typeof location !== 'string') {
-      const error = statusError(endpoint, status, headers, deps.nowMs());
-      const answer = { status, url, headers, body: undefined };
-      return { kind: 'failed', error, answer, renew: renewal(deps, endpoint, error, authorized) };
+    if (REDIRECTS.has(status) && typeof location === 'string') {
+      await discard(body);
+      sent = redirect(sent, status, resolveOwnLink(location, url, `${endpoint}: the redirect`), endpoint);
+      continue;
     }
-    url = resolveOwnLink(location, url, `${endpoint}: the redirect`);
+    if (status < 200 || status >= 300) {
+      const read = await readErrorBody(body, headers);
+      return settle(deps, attempt, authorized, { status, url, headers, body: read });
+    }
+    if (Number(headers['content-length']) > deps.maxResponseBytes) {
+      await discard(body);
+      return failed(tooLarge(endpoint, deps.maxResponseBytes), { status, url, headers, body: undefined });
+    }
+    const options = { maxBytes: deps.maxResponseBytes, mayBeEmpty: sent.method !== 'GET' };
+    let read: unknown;
+    try {
+      read = await readJson(endpoint, body, headers, options);
+    } catch (thrown) {
+      return failed(mustBeOurs(deps, endpoint, thrown), { status, url, headers, body: undefined });
+    }
+    return settle(deps, attempt, authorized, { status, url, headers, body: read });
   }
   throw new SourceError('invalid_response', `${endpoint}: more than ${MAX_REDIRECTS} redirects`);
 }
 
-function renewal(deps: ExchangeDeps, endpoint: string, error: SourceError, refused: OutgoingRequest) {
-  if (error.code !== 'unauthorized') return null;
-  return async (signal: AbortSignal): Promise<boolean | SourceError> => {
+const failed = (error: SourceError, answer: Answer): Exchanged => ({
+  kind: 'failed',
+  error,
+  answer,
+  isUndone: false,
+  renew: null,
+});
+
+/** Says what a whole answer is worth. */
+function settle(deps: ExchangeDeps, attempt: Attempt, authorized: OutgoingRequest, answer: Answer): Exchanged {
+  const { endpoint, protocol, failures = NO_RULES } = attempt.request;
+  const { status, headers } = answer;
+  if (status === 304 && isConditional(attempt.request)) return { kind: 'answered', answer };
+  const nowMs = deps.nowMs();
+  const error = judge(answer, { endpoint, protocol, endpointRules: failures, sourceRules: deps.failures, nowMs });
+  if (error === null) return { kind: 'answered', answer };
+  const isRefused = status >= 400 && status < 500;
+  const isTurnedAway = status === 503 && headers['retry-after'] !== undefined;
+  return {
+    kind: 'failed',
+    error,
+    answer,
+    isUndone: isRefused || isTurnedAway || error.code === 'rate_limited',
+    renew: error.code === 'unauthorized' ? createRenewal(deps, attempt, authorized) : null,
+  };
+}
+
+const createRenewal =
+  (deps: ExchangeDeps, attempt: Attempt, refused: OutgoingRequest) =>
+  async (signal: AbortSignal): Promise<boolean | SourceError> => {
     try {
-      return await within(deps, endpoint, signal, () => deps.auth.renew(refused, signal));
+      return await within(attempt, signal, () => deps.auth.renew(refused, signal));
     } catch (thrown) {
-      return mustBeOurs(deps, endpoint, thrown);
+      return mustBeOurs(deps, attempt.request.endpoint, thrown);
     }
   };
+
+/** What a redirect asks for. What is no GET is only sent on where the status promises that it stays what it is. */
+function redirect<Sent extends Pick<SourceRequest, 'method' | 'body'>>(
+  sent: Sent,
+  status: number,
+  url: URL,
+  endpoint: string,
+): Sent & { url: URL } {
+  if (sent.method === 'GET' || status === 307 || status === 308) return { ...sent, url };
+  // The request was carried out; its result is elsewhere.
+  if (status === 303) return { ...sent, method: 'GET', body: null, url };
+  throw new SourceError('invalid_response', `${endpoint}: answered ${status}, which is only followed for GET`, {
+    status,
+  });
 }
 
 /** Nobody else has a copy that a 304 could speak of. */
 const isConditional = ({ headers }: SourceRequest): boolean =>
   headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
 
-const bare = (deps: ExchangeDeps, { method, headers, body }: SourceRequest, url: URL): OutgoingRequest => ({
+const bare = (
+  deps: ExchangeDeps,
+  { url, method, headers, body }: Pick<SourceRequest, 'url' | 'method' | 'headers' | 'body'>,
+): OutgoingRequest => ({
   method,
   url,
   headers:

@@ -1,3 +1,5 @@
+import type { FailureRule } from './failure/definition.ts';
+
 /** Methods that a definition may ask for. */
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -15,4 +17,6 @@ export type SourceRequest = {
   readonly protocol: 'rest' | 'graphql';
   /** Whether it may be sent again when nobody knows if it arrived. Reads may. */
   readonly isRepeatable: boolean;
+  /** The endpoint's own, asked before the source's. */
+  readonly failures?: readonly FailureRule[];
 };

@@ -43,6 +43,7 @@ export function createRequests(source: ResolvedSource) {
       body: goesToBody ? JSON.stringify(placeParams(form, params)) : body,
       protocol,
       isRepeatable: true,
+      ...(form.failures === undefined ? {} : { failures: form.failures }),
     };
   };
 

@@ -4,12 +4,16 @@ import type { AuthDeps, Authenticator } from './auth/authenticator.ts';
 import { prepareAuth } from './auth/create.ts';
 import { type ReadSetting, readAll } from './auth/settings.ts';
 import {
+  DEFAULT_BREAKER_FAILURES,
+  DEFAULT_BREAKER_OPEN_MS,
   DEFAULT_CONCURRENCY,
+  DEFAULT_DEADLINE_MS,
   DEFAULT_MAX_ATTEMPTS,
   DEFAULT_MAX_RESPONSE_BYTES,
   DEFAULT_TIMEOUT_MS,
   type SourceDefinition,
 } from './definition.ts';
+import type { FailureRule } from './failure/definition.ts';
 import { isHeaderValue } from './header.ts';
 import { prepareRateLimits, type RateLimit } from './rate-limit/definition.ts';
 
@@ -26,6 +30,9 @@ export type ResolvedSource = {
   readonly maxAttempts: number;
   readonly maxResponseBytes: number;
   readonly concurrency: number;
+  readonly deadlineMs: number;
+  readonly failures: readonly FailureRule[];
+  readonly breaker: { readonly failures: number; readonly openForMs: number };
   readonly rateLimits: readonly RateLimit[];
   readonly learnsRateLimits: boolean;
 };
@@ -58,6 +65,7 @@ export function resolveSource(name: string, definition: SourceDefinition, enviro
   const report = (path: string, problem: string) => problems.push({ path, problem });
   const auth = prepareAuth(definition.auth, { read, report, baseUrl });
   if (baseUrl === null || problems.length > 0) return { ok: false, problems };
+  const timeoutMs = definition.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(definition.timeout);
   return {
     ok: true,
     source: {
@@ -66,10 +74,18 @@ export function resolveSource(name: string, definition: SourceDefinition, enviro
       headers: () => headers,
       params: () => params,
       auth,
-      timeoutMs: definition.timeout === undefined ? DEFAULT_TIMEOUT_MS : durationMs(definition.timeout),
+      timeoutMs,
       maxAttempts: definition.maxAttempts ?? DEFAULT_MAX_ATTEMPTS,
       maxResponseBytes: definition.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES,
       concurrency: definition.concurrency ?? DEFAULT_CONCURRENCY,
+      deadlineMs:
+        definition.deadline === undefined ? Math.max(DEFAULT_DEADLINE_MS, timeoutMs) : durationMs(definition.deadline),
+      failures: definition.failures ?? [],
+      breaker: {
+        failures: definition.breaker?.failures ?? DEFAULT_BREAKER_FAILURES,
+        openForMs:
+          definition.breaker?.openFor === undefined ? DEFAULT_BREAKER_OPEN_MS : durationMs(definition.breaker.openFor),
+      },
       rateLimits: prepareRateLimits(definition.rateLimits ?? []),
       learnsRateLimits: definition.learnRateLimits ?? true,
     },

@@ -12,19 +12,26 @@ export type NextStep = { readonly kind: 'retry'; readonly waitMs: number } | { r
 export const fullJitterMs = (attempt: number, random: number): number =>
   Math.floor(random * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1)));
 
-/**
- * What follows the failure of attempt number `attempt` (from 1). What the source asks to wait is waited for, and the
- * jitter comes on top, so that callers told the same moment do not come back together.
- */
-export function decideAfterFailure(failure: {
+export type Failure = {
   readonly error: SourceError;
+  /** From 1. */
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly random: number;
-}): NextStep {
-  const { error, attempt, maxAttempts, random } = failure;
-  if (!error.isRetryable || attempt >= maxAttempts) return { kind: 'give_up' };
+  /** Until the call's deadline. */
+  readonly remainingMs: number;
+  /** False where a second request could do a second time what the first one has done, unknown to us. */
+  readonly isSafe: boolean;
+};
+
+/**
+ * What follows the failure of an attempt. What the source asks to wait is waited for, and the jitter comes on top, so that
+ * callers told the same moment do not come back together. A wait that leads past the deadline is not begun.
+ */
+export function decideAfterFailure({ error, attempt, maxAttempts, random, remainingMs, isSafe }: Failure): NextStep {
+  if (!error.isRetryable || !isSafe || attempt >= maxAttempts) return { kind: 'give_up' };
   const askedMs = error.retryAfterMs ?? 0;
-  if (askedMs > MAX_WAIT_MS) return { kind: 'give_up' };
-  return { kind: 'retry', waitMs: askedMs + fullJitterMs(attempt, random) };
+  const waitMs = askedMs + fullJitterMs(attempt, random);
+  if (askedMs > MAX_WAIT_MS || waitMs >= remainingMs) return { kind: 'give_up' };
+  return { kind: 'retry', waitMs };
 }

@@ -6,10 +6,10 @@ import { readRetryAfterMs, showsRateLimit } from '../../src/source/retry-after.t
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 const decide = (error: SourceError, attempt = 1, random = 0.5) =>
-  decideAfterFailure({ error, attempt, maxAttempts: 5, random });
+  decideAfterFailure({ error, attempt, maxAttempts: 5, random, remainingMs: 300_000, isSafe: true });
 
 test('only what may pass by itself is retried', async (t) => {
-  for (const code of ['timeout', 'network', 'server_error', 'rate_limited'] as const) {
+  for (const code of ['timeout', 'network', 'server_error', 'circuit_open', 'rate_limited'] as const) {
     t.equal(decide(new SourceError(code, 'x')).kind, 'retry', code);
   }
   for (const code of [
@@ -18,6 +18,8 @@ test('only what may pass by itself is retried', async (t) => {
     'not_found',
     'gone',
     'cursor_expired',
+    'conflict',
+    'skipped',
     'bad_request',
     'invalid_response',
     'too_large',
@@ -36,6 +38,29 @@ test('the last attempt and a wait over the bound are given up', async (t) => {
   t.equal(decide(error, 5).kind, 'give_up');
   t.equal(decide(new SourceError('rate_limited', 'x', { retryAfterMs: MAX_WAIT_MS })).kind, 'retry');
   t.equal(decide(new SourceError('rate_limited', 'x', { retryAfterMs: MAX_WAIT_MS + 1 })).kind, 'give_up');
+});
+
+test('a wait that leads past the deadline is not begun', async (t) => {
+  const error = new SourceError('rate_limited', 'x', { retryAfterMs: 5_000 });
+  const decideBy = (remainingMs: number) =>
+    decideAfterFailure({ error, attempt: 1, maxAttempts: 5, random: 0, remainingMs, isSafe: true }).kind;
+  t.equal(decideBy(5_001), 'retry');
+  t.equal(decideBy(5_000), 'give_up');
+  t.equal(decideBy(-1), 'give_up');
+});
+
+test('what may have been done is not asked for again', async (t) => {
+  const decideFor = (isSafe: boolean) =>
+    decideAfterFailure({
+      error: new SourceError('timeout', 'x'),
+      attempt: 1,
+      maxAttempts: 5,
+      random: 0,
+      remainingMs: 5_000,
+      isSafe,
+    }).kind;
+  t.equal(decideFor(true), 'retry');
+  t.equal(decideFor(false), 'give_up');
 });
 
 test('a wait lies between what was asked and that plus the full jitter', async () => {
