@@ -11,6 +11,7 @@ import { createConditionalCall } from './conditional.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
+import { getRecords } from './get-records.ts';
 import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
 import { createLimiter } from './rate-limit/create-limiter.ts';
@@ -84,8 +85,9 @@ export type SourceClient = {
     options: { readonly lane?: Lane; readonly signal: AbortSignal },
   ): Promise<Sighting>;
   /**
-   * Reads several records by one request. A record that the answer does not show is not in the map: that is no evidence
-   * of its absence, since only a read of that one record is. Throws `SourceError`.
+   * Reads several records, in as few requests as its `max` allows. A record that the answer does not show is not in the map: that is no evidence
+   * of its absence, since only a read of that one record is. Nor is a record there that was not asked for, or whose id
+   * cannot be read. Throws `SourceError`, also when only one of the requests fails.
    */
   getRecords(
     getMany: GetManyDefinition,
@@ -154,7 +156,7 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
       if (record === null) return { kind: 'absent', startedAt, endedAt };
       return { kind: 'found', record, etag: headers.etag ?? null, startedAt, endedAt };
     },
-    getRecords: async () => new Map(),
+    getRecords: (getMany, ids, options) => getRecords({ call, requests }, getMany, ids, options),
     send: call,
     limits: () => limiter.rows(),
     async close() {

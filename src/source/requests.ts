@@ -1,5 +1,5 @@
 import type { JsonValue } from '../model/json.ts';
-import type { GetDefinition, ListDefinition } from './definition.ts';
+import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { resolveOwnLink } from './own-origin.ts';
 import type { PageTarget } from './pagination/paginator.ts';
 import { placeParams } from './params.ts';
@@ -27,14 +27,17 @@ export function createRequests(source: ResolvedSource) {
   const buildUrl = (path: string, values: Readonly<Record<string, string>>, queries: readonly Params[]): URL => {
     const url = new URL(`${basePath}${fillPath(mustParseTemplate(path), values)}`, base.origin);
     for (const query of queries) {
-      for (const [name, value] of Object.entries(query)) url.searchParams.set(name, String(value));
+      for (const [name, value] of Object.entries(query)) {
+        url.searchParams.delete(name);
+        for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
+      }
     }
     return url;
   };
 
   const read = (form: Form, values: Readonly<Record<string, string>>, params: Params): SourceRequest => {
     const { protocol, method, body } = shapeOf(form);
-    const goesToBody = form.graphql !== undefined || form.paramsIn === 'body';
+    const goesToBody = paramsGoToBody(form);
     return {
       endpoint: endpointOf(form),
       method,
@@ -57,6 +60,12 @@ export function createRequests(source: ResolvedSource) {
     /** Throws `bad_id` when the id cannot stand in a path. */
     forRecord: (get: GetDefinition, id: string): SourceRequest =>
       get.idParam === undefined ? read(get, { id }, {}) : read(get, {}, { [get.idParam]: id }),
+    /** In a body the ids are an array, in a query as the definition writes them. */
+    forRecords(getMany: GetManyDefinition, ids: readonly string[]): SourceRequest {
+      const { separator = DEFAULT_SEPARATOR } = getMany;
+      const isList = paramsGoToBody(getMany) || separator === 'repeat';
+      return read(getMany, {}, { [getMany.idsParam]: isList ? [...ids] : ids.join(separator) });
+    },
     /** A call of a declared endpoint: `values` fill its path, `params` the query. Throws `bad_id` as above. */
     forEndpoint: ({ method, path, values, queries, ...rest }: EndpointCall): SourceRequest => ({
       endpoint: `${method} ${path}`,
@@ -68,6 +77,10 @@ export function createRequests(source: ResolvedSource) {
 }
 
 export type Requests = ReturnType<typeof createRequests>;
+
+const DEFAULT_SEPARATOR = ',';
+
+const paramsGoToBody = ({ graphql, paramsIn }: Form): boolean => graphql !== undefined || paramsIn === 'body';
 
 /** For messages, logs and rate limits. */
 export const endpointOf = (form: Form): string => `${shapeOf(form).method} ${form.path}`;

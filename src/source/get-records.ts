@@ -1,0 +1,68 @@
+import { kindOf } from '../lib/kind.ts';
+import { type Path, readPath } from '../lib/path.ts';
+import { mustParsePath } from '../lib/path-schema.ts';
+import type { Call } from './call.ts';
+import type { Sighting, SourceClient } from './client.ts';
+import { DEFAULT_IDS_PER_REQUEST, type GetManyDefinition } from './definition.ts';
+import { SourceError } from './error.ts';
+import type { Requests } from './requests.ts';
+
+type Deps = { readonly call: Call; readonly requests: Requests };
+type Options = Parameters<SourceClient['getRecords']>[2];
+
+/** See `SourceClient.getRecords`. One request after the other: the callers of a source share its limits. */
+export async function getRecords(
+  { call, requests }: Deps,
+  getMany: GetManyDefinition,
+  ids: readonly string[],
+  { lane = 'urgent', signal }: Options,
+): Promise<ReadonlyMap<string, Sighting>> {
+  const wanted = [...new Set(ids)];
+  const max = getMany.max ?? DEFAULT_IDS_PER_REQUEST;
+  const sightings = new Map<string, Sighting>();
+  for (let from = 0; from < wanted.length; from += max) {
+    const part = wanted.slice(from, from + max);
+    const request = requests.forRecords(getMany, part);
+    const { endpoint } = request;
+    const reply = await call(request, { lane, signal });
+    // The endpoint itself is missing, whatever its records.
+    if (reply.kind === 'absent') throw reply.error;
+    if (reply.kind === 'not_modified') throw new SourceError('invalid_response', `${endpoint}: answered 304 unasked`);
+    const { startedAt, endedAt } = reply;
+    const asked = new Set(part);
+    for (const [id, record] of readRecords(endpoint, getMany, reply.answer.body)) {
+      if (asked.has(id)) sightings.set(id, { kind: 'found', record, etag: null, startedAt, endedAt });
+    }
+  }
+  return sightings;
+}
+
+/** The records of an answer by their ids; what has no id that can be read is left to a read of that one record. */
+function* readRecords(
+  endpoint: string,
+  { items: path, record, key }: GetManyDefinition,
+  body: unknown,
+): Generator<readonly [string, unknown]> {
+  const items = valueAt(body, mustParsePath(path));
+  if (!Array.isArray(items)) {
+    const place = path === '' ? 'the answer' : `\`${path}\``;
+    throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an array, got ${kindOf(items)}`);
+  }
+  const recordPath = mustParsePath(record ?? '');
+  const keyPath = mustParsePath(key);
+  for (const item of items) {
+    const found = valueAt(item, recordPath);
+    const id = kindOf(found) === 'object' ? idOf(valueAt(found, keyPath)) : null;
+    if (id !== null) yield [id, found];
+  }
+}
+
+function idOf(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null;
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  const found = readPath(value, path);
+  return found.found ? found.value : undefined;
+}
