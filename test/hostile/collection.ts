@@ -60,7 +60,8 @@ const TERMINAL_FAULTS: readonly Misbehaviour[] = [
 /**
  * Customers with a list in pages by cursor, and reads by id. Commands (`/control/…`): `fill?count=`, `change?count=`,
  * `remove?count=`, `records`, `faults?share=&terminal=` (shares of all answers, drawn from the seed), `mode?is=` (a path
- * that every answer follows from then on; nothing for none), `told` (answers given, by kind).
+ * that every answer follows from then on; nothing for none), `down?from=&is=` (the same as soon as that cursor is asked
+ * for), `told` (answers given, by kind).
  */
 export function createCollection(seed: number) {
   const random = createRandom(seed);
@@ -70,6 +71,7 @@ export function createCollection(seed: number) {
   const cursors: string[] = [];
   let shares = { faults: 0, terminal: 0 };
   let mode = '';
+  let down: { readonly from: string; readonly mode: string } | null = null;
   let ticks = 0;
 
   const put = (id: string) => {
@@ -110,6 +112,10 @@ export function createCollection(seed: number) {
       mode = query.get('is') ?? '';
       return mode;
     },
+    '/control/down': (query) => {
+      down = { from: query.get('from') ?? '', mode: query.get('is') ?? '' };
+      return down;
+    },
     '/control/told': () => ({ ...told, cursors }),
   };
 
@@ -146,7 +152,14 @@ export function createCollection(seed: number) {
     /** Null for a path that the collection does not have. */
     answer({ url }: { readonly url: URL }): Misbehaviour | null {
       if (!url.pathname.startsWith('/customers')) return null;
-      if (url.pathname === '/customers') cursors.push(url.searchParams.get('starting_after') ?? '');
+      if (url.pathname === '/customers') {
+        const cursor = url.searchParams.get('starting_after') ?? '';
+        cursors.push(cursor);
+        if (cursor === down?.from) {
+          mode = down.mode;
+          down = null;
+        }
+      }
       if (mode === '') return choose();
       told.mode += 1;
       const [path = '', query = ''] = mode.split('?');

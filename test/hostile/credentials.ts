@@ -1,6 +1,8 @@
 import { secret } from '../../src/lib/setting.ts';
 import { apiKey } from '../../src/source/auth/api-key.ts';
+import { basic } from '../../src/source/auth/basic.ts';
 import { bearer } from '../../src/source/auth/bearer.ts';
+import { hmac } from '../../src/source/auth/hmac.ts';
 import type { SourceDefinition } from '../../src/source/definition.ts';
 
 /** No more than letters and digits, so that no way of writing it down changes it, and long enough to be there by no accident. */
@@ -14,6 +16,15 @@ export const CREDENTIALS: Readonly<Record<string, Partial<SourceDefinition>>> = 
   'a bearer token': { auth: bearer({ token: canary }) },
   'an API key in a header': { auth: apiKey({ header: 'x-api-key', value: canary, prefix: 'Token ' }) },
   'an API key in the query': { auth: apiKey({ query: 'key', value: canary }) },
+  'a name and a password': { auth: basic({ username: 'reader', password: canary }) },
+  'a signature': {
+    auth: hmac({
+      secret: canary,
+      template: '{method}\n{target}\n{ts}',
+      header: 'x-signature',
+      timestamp: { unit: 's', header: 'x-time' },
+    }),
+  },
   'a header of the definition': { headers: { cookie: canary } },
 };
 
