@@ -1,6 +1,7 @@
 import type { Log } from '../../lib/log.ts';
 import type { Instant } from '../../model/instant.ts';
 import type { Method } from '../request.ts';
+import type { TokenStore } from './token-store.ts';
 
 /** A request as it is about to leave, without its credentials. */
 export type OutgoingRequest = {
@@ -44,5 +45,7 @@ export type AuthDeps = {
   readonly newNonce?: () => string;
   /** Waits `ms`, or less when the signal fires; whether it then rejects or resolves does not matter. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Where tokens are kept. Default: in memory, for this client alone. */
+  readonly tokens?: TokenStore;
   readonly log: Log;
 };
