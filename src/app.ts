@@ -14,6 +14,7 @@ import { createServer } from './http/server.ts';
 import { webhookRoutes } from './http/webhooks.ts';
 import { withoutMessages } from './lib/log.ts';
 import { RUN_LEASE_MS } from './model/run.ts';
+import type { LimitRow } from './source/rate-limit/limiter.ts';
 import { insertDeliveries } from './store/inbox.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
 import { claimRun } from './store/runs.ts';
@@ -34,6 +35,9 @@ import { type Schedule, type ScheduleEntry, startSchedule } from './worker/sched
 
 const INGEST_BATCH = 250;
 const HINT_BATCH = 16;
+/** Where a source shows several records in one answer. */
+const HINT_BATCH_TOGETHER = 64;
+const HINT_KINDS = ['urgent', 'later'] as const;
 /** Runs worked at the same time in one process: each holds a page in memory. */
 const RUN_LOOPS = 2;
 const POLL_MS = 500;
@@ -88,7 +92,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     absenceBrake: createAbsenceBrake(options.nowMs),
     random: options.random,
     wakeHints: () => {
-      for (const name of integrations.keys()) wake(hintsLoopOf(name))();
+      for (const name of integrations.keys()) for (const kind of HINT_KINDS) wake(hintsLoopOf(name, kind))();
     },
     crashPoint: options.crashPoint ?? (() => {}),
   };
@@ -105,6 +109,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     integrations,
     nextRunAt: (stream) => nextRunAt(schedule, stream),
     wakeRuns: wakeRuns(loops),
+    limitsOf: limitsOf(integrations),
     stopping: stopping.signal,
   });
   if (hasRole('ingest')) {
@@ -129,10 +134,14 @@ export async function createApp(options: AppOptions): Promise<App> {
     start('tally', TALLY_FLUSH_MS, () => flushTally(deps));
     if (hasRole('worker')) {
       start('ingest', POLL_MS, async () => (await ingestOnce(deps, INGEST_BATCH)).claimed > 0);
-      // One for each: a source that answers slowly holds up no reads from the others.
-      for (const name of integrations.keys()) {
-        const runOnce = async (signal: AbortSignal) => (await rereadOnce(deps, HINT_BATCH, signal, [name])).claimed > 0;
-        start(hintsLoopOf(name), POLL_MS, runOnce);
+      // Two for each: a source that answers slowly holds up no reads from the others, nor a sweep what deliveries ask for.
+      for (const [name, integration] of integrations) {
+        for (const kind of HINT_KINDS) {
+          const choice = { integrations: [name], kind };
+          const runOnce = async (signal: AbortSignal) =>
+            (await rereadOnce(deps, hintBatchOf(integration), signal, choice)).claimed > 0;
+          start(hintsLoopOf(name, kind), POLL_MS, runOnce);
+        }
       }
       for (let place = 0; place < RUN_LOOPS; place++) {
         start(`runs-${place}`, RUN_POLL_MS, (signal) => workNextRun(deps, signal));
@@ -193,7 +202,19 @@ const streamsOf = (integrations: ReadonlyMap<string, Integration>): ReadonlyMap<
     ),
   );
 
-const hintsLoopOf = (integration: string): string => `hints-${integration}`;
+const hintsLoopOf = (integration: string, kind: (typeof HINT_KINDS)[number]): string => `hints-${kind}-${integration}`;
+
+/** Reads of many at once are worth waiting for more of them. */
+const hintBatchOf = ({ streams }: Integration): number =>
+  [...streams.values()].some(({ getMany }) => getMany !== null) ? HINT_BATCH_TOGETHER : HINT_BATCH;
+
+/** All streams of an integration share one client. */
+const limitsOf =
+  (integrations: ReadonlyMap<string, Integration>) =>
+  async (name: string): Promise<readonly LimitRow[]> => {
+    const [stream] = integrations.get(name)?.streams.values() ?? [];
+    return (await stream?.client.limits()) ?? [];
+  };
 
 const wakeRuns = (loops: ReadonlyMap<string, Loop>) => () => {
   for (let place = 0; place < RUN_LOOPS; place++) loops.get(`runs-${place}`)?.wake();

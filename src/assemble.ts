@@ -79,6 +79,7 @@ function assembleStream({ integration, entity, form, client, keepsBase }: Stream
     list: form.read.list,
     changedSince: changedSinceOf(form),
     get: form.read.get ?? null,
+    getMany: form.read.getMany ?? null,
     deletions: {
       maxShare: form.reconcile?.deletions?.maxShare ?? DEFAULT_MAX_SHARE,
       minimum: form.reconcile?.deletions?.minimum ?? DEFAULT_MINIMUM,

@@ -19,9 +19,11 @@ import type { Environment } from './lib/setting.ts';
 import { createSourceClient, type SourceClient } from './source/client.ts';
 import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { resolveSource } from './source/resolve.ts';
+import { saveBreaker } from './store/source-states.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
 import type { Integration } from './sync/integration.ts';
+import { resumeIntegration } from './sync/pause.ts';
 import { fingerprintOf } from './sync/stream.ts';
 
 /** Where drizzle notes which of the user's migrations are applied. */
@@ -68,7 +70,11 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       environment: options.environment,
     });
     await assertTargets(database, integrations);
-    for (const { streams } of integrations.values()) {
+    for (const { name, streams } of integrations.values()) {
+      // Credentials may have been changed with the restart: the first refusal pauses again.
+      await resumeIntegration(database.db, name, 'start');
+      // A breaker belongs to a process, and the one that opened it may be gone.
+      await saveBreaker(database.db, name, { state: 'closed', reason: null });
       for (const stream of streams.values()) await registerStream(database.db, stream.key, fingerprintOf(stream));
     }
     const app = await createApp({

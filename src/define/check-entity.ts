@@ -67,11 +67,15 @@ function checkReading({ read, version, reconcile }: Parts, params: readonly stri
   for (const [name, path] of [
     ['list', read.list.path],
     ['get', read.get?.path],
+    ['getMany', read.getMany?.path],
   ] as const) {
     for (const placeholder of placeholdersOf(path ?? '')) {
-      if (placeholder === 'id' || params.includes(placeholder)) continue;
+      if ((placeholder === 'id' && name !== 'getMany') || params.includes(placeholder)) continue;
       place.at('read', name, 'path').add(`{${placeholder}} has no value: name it under params of the source`);
     }
+  }
+  if (read.getMany !== undefined && read.get === undefined) {
+    place.at('read', 'getMany').add('needs read.get: only a read of one record shows that it is gone');
   }
   const since = read.changedSince;
   const sincePlace = place.at('read', 'changedSince');

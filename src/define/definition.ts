@@ -4,7 +4,7 @@ import type { Duration } from '../lib/duration.ts';
 import type { Setting } from '../lib/setting.ts';
 import type { Mapping } from '../mapping/field.ts';
 import type { MarkerForm, VersionForm } from '../mapping/identity.ts';
-import type { GetDefinition, ListDefinition, SourceDefinition } from '../source/definition.ts';
+import type { GetDefinition, GetManyDefinition, ListDefinition, SourceDefinition } from '../source/definition.ts';
 import type { Endpoints } from '../source/endpoint.ts';
 import type { WebhookDefinition } from '../webhook/definition.ts';
 
@@ -30,6 +30,8 @@ export type ReadDefinition = {
   readonly list: ListDefinition;
   readonly changedSince?: ChangedSinceDefinition;
   readonly get?: GetDefinition;
+  /** Several records by one request, where deliveries ask for many at once. Needs `get`, which alone shows an absence. */
+  readonly getMany?: GetManyDefinition;
 };
 
 /** What deletions look like. Left out, everything is taken at its weakest: that costs reads, never data. */

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { type Duration, durationMs, parseDurationMs } from '../lib/duration.ts';
 import { pathSchema } from '../lib/path-schema.ts';
 import type { ColumnMapping } from '../mapping/field.ts';
-import { getSchema, listSchema } from '../source/definition.ts';
+import { getManySchema, getSchema, listSchema } from '../source/definition.ts';
 
 const MAX_DURATION_MS = 31 * 86_400_000;
 
@@ -110,7 +110,12 @@ export const ENTITY_PARTS = {
   only: z
     .custom<(record: unknown) => boolean>((value) => typeof value === 'function', { error: 'expected a function' })
     .optional(),
-  read: z.strictObject({ list: listSchema, changedSince: changedSinceSchema.optional(), get: getSchema.optional() }),
+  read: z.strictObject({
+    list: listSchema,
+    changedSince: changedSinceSchema.optional(),
+    get: getSchema.optional(),
+    getMany: getManySchema.optional(),
+  }),
   deletes: deletesSchema.optional(),
   readLag: durationSchema.optional(),
   target: z.custom<PgTable>((value) => is(value, PgTable), { error: 'expected a table of drizzle-orm/pg-core' }),

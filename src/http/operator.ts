@@ -10,10 +10,12 @@ import { listRuns, readRun } from '../store/runs.ts';
 import type { SyncDeps } from '../sync/deps.ts';
 import { explainRecord } from '../sync/explain.ts';
 import type { Integration } from '../sync/integration.ts';
+import { pauseIntegration, resumeIntegration } from '../sync/pause.ts';
 import { readStatus } from '../sync/read-status.ts';
 import { redrive } from '../sync/redrive.ts';
 import { type RunAnswer, requestRun } from '../sync/request-run.ts';
 import { cancelRun } from '../sync/run-end.ts';
+import { type LimitsOf, readPause } from '../sync/source-status.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { createAccessGuard } from './access.ts';
 import { idSchema, isText, limitSchema, nameSchema, parseInput } from './input.ts';
@@ -24,6 +26,7 @@ const MAX_WAIT_MS = 600_000;
 const POLL_MS = 100;
 const MAX_IDS = 1_000;
 const MAX_RETRIES_AT_ONCE = 1_000;
+const MAX_REASON_LENGTH = 500;
 
 export type OperatorOptions = {
   readonly guard: ReturnType<typeof createAccessGuard>;
@@ -32,6 +35,7 @@ export type OperatorOptions = {
   readonly integrations: ReadonlyMap<string, Integration>;
   readonly nextRunAt: (stream: string) => Date | null;
   readonly wakeRuns: () => void;
+  readonly limitsOf: LimitsOf;
   /** Fires at shutdown: waits end. */
   readonly stopping: AbortSignal;
 };
@@ -40,6 +44,7 @@ export type OperatorOptions = {
 export async function operatorRoutes(app: FastifyInstance, options: OperatorOptions): Promise<void> {
   app.addHook('onRequest', async (request) => options.guard(request));
   statusRoutes(app, options);
+  pauseRoutes(app, options);
   runRoutes(app, options);
   deadLetterRoutes(app, options);
   app.get<{ Params: { integration: string; entity: string; id: string } }>(
@@ -54,13 +59,44 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
   );
 }
 
-function statusRoutes(app: FastifyInstance, { db, integrations, nextRunAt }: OperatorOptions): void {
-  app.get('/status', async () => ({ integrations: await readStatus(db, [...integrations.values()], nextRunAt) }));
+function statusRoutes(app: FastifyInstance, options: OperatorOptions): void {
+  const { db, integrations } = options;
+  app.get('/status', async () => ({ integrations: await readStatus(db, [...integrations.values()], options) }));
   app.get<{ Params: { integration: string } }>('/status/:integration', async (request) => {
     const integration = integrations.get(request.params.integration);
     if (integration === undefined) throw notFound('integration');
-    const [status] = await readStatus(db, [integration], nextRunAt);
+    const [status] = await readStatus(db, [integration], options);
     return status;
+  });
+}
+
+const reasonSchema = z
+  .string()
+  .trim()
+  .min(1)
+  .max(MAX_REASON_LENGTH)
+  .refine(isText, 'expected well-formed text without NUL');
+const pauseSchema = z.strictObject({ reason: reasonSchema.optional() });
+
+/** Both may be repeated, and answer with how the integration stands then. */
+function pauseRoutes(app: FastifyInstance, { db, deps, integrations, wakeRuns }: OperatorOptions): void {
+  const find = (name: string): string => {
+    if (!integrations.has(name)) throw notFound('integration');
+    return name;
+  };
+  app.post<{ Params: { integration: string } }>('/integrations/:integration/pause', async (request) => {
+    const integration = find(request.params.integration);
+    const { reason = null } = parseInput(pauseSchema, request.body ?? {});
+    await pauseIntegration(db, integration, reason);
+    return { integration, paused: await readPause(db, integration) };
+  });
+  app.post<{ Params: { integration: string } }>('/integrations/:integration/resume', async (request) => {
+    const integration = find(request.params.integration);
+    if (await resumeIntegration(db, integration, 'operator')) {
+      wakeRuns();
+      deps.wakeHints();
+    }
+    return { integration, paused: await readPause(db, integration) };
   });
 }
 

@@ -1,10 +1,12 @@
 import type { Db } from '../db/connect.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { type Instant, toDate } from '../model/instant.ts';
+import type { Run } from '../model/run.ts';
 import { countOpenDeadLetters } from '../store/dead-letters.ts';
 import { readHintQueue } from '../store/hints.ts';
 import { readBacklog } from '../store/inbox.ts';
 import { listRuns } from '../store/runs.ts';
+import { readSourceStates } from '../store/source-states.ts';
 import {
   type DeliveryCount,
   type DeliveryFate,
@@ -14,6 +16,7 @@ import {
 } from '../store/status.ts';
 import { readStreams, type StreamProgress } from '../store/streams.ts';
 import type { Integration } from './integration.ts';
+import { describeSource, type LimitsOf, readLimits, sourceReasons } from './source-status.ts';
 import { streamName } from './stream.ts';
 
 export type StreamHealth = 'healthy' | 'degraded' | 'failed' | 'paused';
@@ -26,10 +29,10 @@ const MAX_RECENT_RUNS = 500;
 export async function readStatus(
   db: Db,
   integrations: readonly Integration[],
-  nextRunAt: (stream: string) => Date | null,
+  { nextRunAt, limitsOf }: { readonly nextRunAt: (stream: string) => Date | null; readonly limitsOf: LimitsOf },
 ) {
   const now = await readDatabaseNow(db);
-  const [rows, streams, backlog, hints, letters, braked, open, counts] = await Promise.all([
+  const [rows, streams, backlog, hints, letters, braked, open, counts, sources, limits] = await Promise.all([
     readStatusRows(db, null),
     readStreams(db),
     readBacklog(db),
@@ -38,8 +41,11 @@ export async function readStatus(
     listRuns(db, { integration: null, entity: null, state: 'braked', limit: MAX_RECENT_RUNS }),
     listRuns(db, { integration: null, entity: null, state: 'running', limit: MAX_RECENT_RUNS }),
     readDeliveryCounts(db),
+    readSourceStates(db),
+    Promise.all(integrations.map(({ name }) => readLimits(limitsOf, name))),
   ]);
-  return integrations.map((integration) => {
+  return integrations.map((integration, place) => {
+    const source = sources.get(integration.name);
     const waiting = backlog.find((one) => one.integration === integration.name);
     const unread = letters.find((one) => one.integration === integration.name && one.entity === null)?.open ?? 0;
     const inbox = {
@@ -58,6 +64,9 @@ export async function readStatus(
         readWaitMs: queue === undefined || queue.oldestAt === null ? null : age(now, queue.oldestAt),
         deadLetters: letters.find(mine)?.open ?? 0,
         brakedRun: braked.find(mine)?.id ?? null,
+        stalledRun: open.find((run) => mine(run) && run.stalls > 0) ?? null,
+        isPaused: source?.paused != null,
+        ofSource: sourceReasons(integration.name, source),
       };
       const reasons = findReasons(facts);
       return {
@@ -74,7 +83,8 @@ export async function readStatus(
     });
     return {
       integration: integration.name,
-      state: worst(entities.map(({ state }) => state)),
+      state: source?.paused == null ? worst(entities.map(({ state }) => state)) : 'paused',
+      source: describeSource(source, limits[place] ?? null),
       inbox,
       deliveries: countsOf(counts, integration.name),
       unreadableDeliveries: unread,
@@ -102,16 +112,22 @@ type Facts = {
   readWaitMs: number | null;
   deadLetters: number;
   brakedRun: string | null;
+  stalledRun: Run | null;
+  /** The whole integration, not the stream alone. */
+  isPaused: boolean;
+  ofSource: readonly string[];
 };
 
 /** Everything that keeps a stream from being healthy; the rules are told in `docs/operating.md`. */
-function findReasons({ row, progress, inboxWaitMs, readWaitMs, deadLetters, brakedRun }: Facts): string[] {
-  const reasons: string[] = [];
+function findReasons(facts: Facts): string[] {
+  const { row, progress, inboxWaitMs, readWaitMs, deadLetters, brakedRun, stalledRun } = facts;
+  const reasons: string[] = [...facts.ofSource];
   if (progress?.pausedReason != null) reasons.push(`paused: ${progress.pausedReason}`);
   if (row?.lastStatus === 'failed') reasons.push(`last run failed: ${row.lastError ?? 'no reason was recorded'}`);
   if (brakedRun !== null) reasons.push(`the sweep of run ${brakedRun} waits for approval`);
   if (row?.lastStatus === 'partial' && brakedRun === null)
     reasons.push(`last run was partial: ${row.lastError ?? 'it set records aside'}`);
+  if (stalledRun !== null) reasons.push(describeStall(stalledRun));
   if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
   if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
   if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');
@@ -119,8 +135,13 @@ function findReasons({ row, progress, inboxWaitMs, readWaitMs, deadLetters, brak
   return reasons;
 }
 
-function decideHealth({ row, progress }: Facts, reasons: readonly string[]): StreamHealth {
-  if (progress?.pausedReason != null) return 'paused';
+function describeStall({ id, stalls, resumeAt, errorCode, error }: Run): string {
+  const goesOn = resumeAt === null ? 'is being tried again' : `goes on at ${iso(resumeAt)}`;
+  return `run ${id} was interrupted (${stalls} since its last page) and ${goesOn}: ${errorCode}: ${error}`;
+}
+
+function decideHealth({ row, progress, isPaused }: Facts, reasons: readonly string[]): StreamHealth {
+  if (isPaused || progress?.pausedReason != null) return 'paused';
   if (row?.lastStatus === 'failed') return 'failed';
   return reasons.length > 0 ? 'degraded' : 'healthy';
 }

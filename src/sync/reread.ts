@@ -7,7 +7,7 @@ import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Sighting } from '../source/client.ts';
 import { SourceError } from '../source/error.ts';
 import { setAside } from '../store/dead-letters.ts';
-import { claimHints, enqueueHints, expectsAbsence, finishHint } from '../store/hints.ts';
+import { claimHints, enqueueHints, expectsAbsence, finishHint, type HintKind } from '../store/hints.ts';
 import { addRunDeletions } from '../store/run-progress.ts';
 import { readRun } from '../store/runs.ts';
 import { requireFullRun } from '../store/streams.ts';
@@ -15,7 +15,9 @@ import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
 import { type Observed, observe, observeAbsence, type Sight } from './observe.ts';
+import { pauseForAuth } from './pause.ts';
 import { setUnmappedAside } from './quarantine.ts';
+import { type Early, laneOf, readTogether } from './read-together.ts';
 import { fullJitterMs, MAX_ATTEMPTS, MAX_WAITS_FOR_OTHERS } from './retry.ts';
 import { isSatisfied } from './satisfaction.ts';
 import { type Stream, streamName } from './stream.ts';
@@ -23,44 +25,60 @@ import { type Stream, streamName } from './stream.ts';
 /** Longer than any read may take, so that a lease never lapses under a living worker. */
 const HINT_LEASE_MS = 60_000;
 const READ_DEADLINE_MS = 50_000;
+/** What attempts may come to while the source is away: reads that fail for another reason have the rest of them. */
+const MAX_PASSING_ATTEMPTS = 5;
 /** A lapsed need is asked for again this soon at the earliest. */
 const MIN_WAIT_MS = 50;
 
+export type RereadChoice = { readonly integrations?: readonly string[]; readonly kind?: HintKind };
 export type RereadReport = { readonly claimed: number; readonly applied: number };
 
 /**
- * Takes up to `limit` due hints of the named integrations (default: of all), reads each record from its source, and applies what it shows. The reads run side by side
- * and outside of any transaction; each answer is applied together with the removal of its hint. A read that comes too
+ * Takes up to `limit` due hints (of the named integrations and of one kind; default: all), reads each record from its
+ * source, together where it can be asked for many, and applies what it shows. The reads run side by side and outside of any
+ * transaction; each answer is applied together with the removal of its hint. A read that comes too
  * early to settle its question is asked again, so a lagging replica cannot hide a change or fake a deletion.
  */
 export async function rereadOnce(
   deps: IngestDeps,
   limit: number,
   signal: AbortSignal,
-  integrations: readonly string[] = [...deps.integrations.keys()],
+  { integrations = [...deps.integrations.keys()], kind = 'any' }: RereadChoice = {},
 ): Promise<RereadReport> {
-  const hints = await claimHints(deps.db, { integrations, limit, leaseMs: HINT_LEASE_MS });
+  const hints = await claimHints(deps.db, { integrations, kind, limit, leaseMs: HINT_LEASE_MS });
   if (hints.length === 0) return { claimed: 0, applied: 0 };
   await deps.crashPoint('C4');
-  const applied = await Promise.all(hints.map((hint) => rereadSafely(deps, hint, signal)));
-  return { claimed: hints.length, applied: applied.filter(Boolean).length };
+  const over = { stop: signal, read: AbortSignal.any([signal, AbortSignal.timeout(READ_DEADLINE_MS)]) };
+  const names = [...new Set(hints.map(streamName))];
+  const groups = names.map((name) => hints.filter((hint) => streamName(hint) === name));
+  const applied = await Promise.all(groups.map((group) => rereadGroup(deps, group, over)));
+  return { claimed: hints.length, applied: applied.flat().filter(Boolean).length };
+}
+
+/** `stop`: the process ends. `read`: that, or the reads took too long for their leases. */
+type Over = { readonly stop: AbortSignal; readonly read: AbortSignal };
+
+async function rereadGroup(deps: IngestDeps, hints: readonly LeasedHint[], over: Over): Promise<boolean[]> {
+  const stream = hints[0] === undefined ? undefined : deps.streams.get(streamName(hints[0]));
+  const known = stream === undefined || stream.get === null ? null : await readTogether(deps, stream, hints, over.read);
+  return await Promise.all(hints.map((hint) => rereadSafely(deps, hint, known?.get(hint.id) ?? null, over)));
 }
 
 /** @returns true when the read changed the target. */
-async function rereadSafely(deps: IngestDeps, hint: LeasedHint, signal: AbortSignal): Promise<boolean> {
+async function rereadSafely(deps: IngestDeps, hint: LeasedHint, early: Early | null, over: Over): Promise<boolean> {
   const stream = deps.streams.get(streamName(hint));
   if (stream === undefined || stream.get === null) {
     await drop(deps, stream, hint);
     return false;
   }
   try {
-    const sighting = await stream.client.getRecord(stream.get, hint.externalId, {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(READ_DEADLINE_MS)]),
-    });
+    if (early?.kind === 'failed') throw early.error;
+    const options = { lane: laneOf([hint]), signal: over.read };
+    const sighting = early?.sighting ?? (await stream.client.getRecord(stream.get, hint.externalId, options));
     await deps.crashPoint('C5');
     return await applySighting(deps, stream, hint, sighting);
   } catch (error) {
-    if (error instanceof LeaseLostError || signal.aborted) return false;
+    if (error instanceof LeaseLostError || over.stop.aborted) return false;
     if (failureKind(error) === 'connection') throw error;
     await postpone(deps, stream, hint, error);
     return false;
@@ -200,22 +218,27 @@ const carried = (hint: LeasedHint): Omit<NewHint, 'runAt'> => ({
   attempt: hint.attempt,
   correlationId: hint.correlationId,
   runId: hint.runId,
+  isUrgent: hint.isUrgent,
 });
 
 /**
- * After a failed read the need stays and is asked for later. Failures that no later read can mend (an id that cannot
- * stand in a path, answers that are not what the definition says) end as a dead letter after the last attempt.
+ * After a failed read the need stays and is asked for later; refused credentials pause the integration first. Failures that
+ * no later read can mend (an id that cannot stand in a path, a rule that skips the record, answers that are not what the definition says) end as a dead letter after the last attempt.
  */
 async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, error: unknown): Promise<void> {
   const { code, message } = describeFailure(error);
-  const isHopeless = code === 'bad_id' || (hint.attempt >= MAX_ATTEMPTS && !isPassing(error));
-  const waitMs = Math.max(retryAfterMs(error), fullJitterMs(hint.attempt, deps.random()));
+  const isRefused = error instanceof SourceError && error.code === 'unauthorized';
+  if (isRefused) await pauseForAuth(deps, stream.key.integration, error);
+  const isHopeless = code === 'bad_id' || code === 'skipped' || (hint.attempt >= MAX_ATTEMPTS && !isPassing(error));
+  const waitMs = isRefused ? 0 : Math.max(retryAfterMs(error), fullJitterMs(hint.attempt, deps.random()));
+  const attempt = isAway(error) ? Math.min(hint.attempt, MAX_PASSING_ATTEMPTS) : hint.attempt;
   deps.log.warn({ ...stream.key, externalId: hint.externalId, attempt: hint.attempt, code }, 'read failed');
   await deps.db.transaction(async (tx) => {
     if (!(await finishHint(tx, hint))) return;
     const now = await readDatabaseNow(tx);
     if (!isHopeless) {
-      await enqueueHints(tx, stream.key, [{ ...carried(hint), runAt: addMs(now, Math.max(waitMs, MIN_WAIT_MS)) }]);
+      const runAt = addMs(now, Math.max(waitMs, MIN_WAIT_MS));
+      await enqueueHints(tx, stream.key, [{ ...carried(hint), attempt, runAt }]);
       return;
     }
     await setAside(tx, {
@@ -231,6 +254,10 @@ function isPassing(error: unknown): boolean {
   if (!(error instanceof SourceError)) return failureKind(error) !== 'other';
   return error.isRetryable || error.code === 'unauthorized' || error.code === 'forbidden' || error.code === 'aborted';
 }
+
+/** It is no fault of the read: the next one may be the first that the source answers at all. */
+const isAway = (error: unknown): boolean =>
+  error instanceof SourceError && (error.isRetryable || error.code === 'unauthorized' || error.code === 'aborted');
 
 const retryAfterMs = (error: unknown): number => (error instanceof SourceError ? (error.retryAfterMs ?? 0) : 0);
 

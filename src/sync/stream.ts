@@ -3,7 +3,7 @@ import type { Capabilities } from '../model/capabilities.ts';
 import type { StreamKey } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
 import type { SourceClient } from '../source/client.ts';
-import type { GetDefinition, ListDefinition } from '../source/definition.ts';
+import type { GetDefinition, GetManyDefinition, ListDefinition } from '../source/definition.ts';
 
 /** How a source is asked for what changed since a key. */
 export type ChangedSince = {
@@ -28,6 +28,8 @@ export type Stream = {
   readonly list: ListDefinition;
   readonly changedSince: ChangedSince | null;
   readonly get: GetDefinition | null;
+  /** How many records are read at once; null where they are read one by one. */
+  readonly getMany: GetManyDefinition | null;
   readonly deletions: { readonly maxShare: number; readonly minimum: number };
   /** Full runs compare unchanged rows with the target and rewrite damaged ones. */
   readonly repairs: boolean;

@@ -334,8 +334,8 @@ test('reads of one integration can be taken without those of others', async (t) 
   const world = await createWorld(t);
   world.source.records.set('c1', customer('c1', { version: 1 }));
   await want(world, 'c1');
-  t.same(await rereadOnce(world.deps, 10, NEVER, ['other']), { claimed: 0, applied: 0 });
-  t.same(await rereadOnce(world.deps, 10, NEVER, ['shop']), { claimed: 1, applied: 1 });
+  t.same(await rereadOnce(world.deps, 10, NEVER, { integrations: ['other'] }), { claimed: 0, applied: 0 });
+  t.same(await rereadOnce(world.deps, 10, NEVER, { integrations: ['shop'] }), { claimed: 1, applied: 1 });
 });
 
 test('two hints of one record merge into what satisfies both', async (t) => {

@@ -49,6 +49,7 @@ export type WorldOptions = Partial<Capabilities> &
     readonly keepsBase?: boolean;
     readonly repairs?: boolean;
     readonly deadlineMs?: number;
+    readonly getMany?: Stream['getMany'];
     readonly deletions?: Stream['deletions'];
     readonly pagination?: 'cursor' | 'link_header';
     readonly database?: TestDatabase;
@@ -88,6 +89,7 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     list: { path: '/customers', items: 'data', pagination },
     changedSince: caps.versionKind === 'none' ? null : { param: 'since', format: String, query: {}, overlap: 0n },
     get: caps.canGet ? { path: '/customers/{id}' } : null,
+    getMany: options.getMany ?? null,
     deletions: options.deletions ?? { maxShare: 0.1, minimum: 20 },
     repairs: options.repairs ?? false,
     deadlineMs: options.deadlineMs ?? DAY_MS,
