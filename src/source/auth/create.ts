@@ -5,7 +5,13 @@ import type { AuthDeps, Authenticator } from './authenticator.ts';
 import { createBasic, readBasic } from './basic.ts';
 import { createBearer } from './bearer.ts';
 import { prepareHmac } from './hmac.ts';
+import { prepareJwt } from './jwt.ts';
+import { createJwtSigner } from './jwt-signer.ts';
+import { prepareLogin } from './login.ts';
 import type { AuthSettings } from './settings.ts';
+import { createTokenCache } from './token-cache.ts';
+import { BEARER, createTokenAuth } from './token-header.ts';
+import { createTokenRequest } from './token-request.ts';
 
 /** For sources that ask for no credentials. */
 const ANONYMOUS: Authenticator = {
@@ -36,6 +42,18 @@ export function prepareAuth(
     }
     case 'hmac':
       return prepareHmac(definition, settings);
+    case 'login': {
+      const { grant, header } = prepareLogin(definition, settings);
+      return (deps) => createTokenAuth(createTokenCache(deps, grant(createTokenRequest(deps))), header);
+    }
+    case 'jwt': {
+      const { content, exchange } = prepareJwt(definition, settings);
+      return (deps) => {
+        if (exchange === null) return createTokenAuth(createJwtSigner(content, deps), BEARER);
+        const grant = exchange.grant(createTokenRequest(deps), deps);
+        return createTokenAuth(createTokenCache(deps, grant, { scopes: exchange.scopes }), BEARER);
+      };
+    }
     default:
       return assertNever(definition);
   }

@@ -1,9 +1,10 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { Client } from 'undici';
-import { statusError, transportError } from '../answer-error.ts';
-import { ACCEPT_ENCODING, readJson } from '../body.ts';
+import { transportError } from '../answer-error.ts';
 import { runWithin, type Stop } from '../deadline.ts';
-import { SourceError } from '../error.ts';
+import { SourceError, type SourceErrorCode } from '../error.ts';
 import type { Method } from '../request.ts';
+import { readRetryAfterMs, showsRateLimit } from '../retry-after.ts';
 
 /** One request for a token. Everything in it may be secret but `what`, which names it in messages. */
 export type TokenCall = {
@@ -29,8 +30,7 @@ const TIMEOUT_MS = 20_000;
 const MAX_CONNECT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_DISCARDED_BYTES = 64 * 1024;
-/** That is how token endpoints say that they do not know us. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403]);
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Asks a token endpoint, once and on a connection of its own, which goes nowhere but to the origin of the URL; redirects
@@ -68,23 +68,38 @@ async function ask(
   const response = await client.request({
     method,
     path: `${url.pathname}${url.search}`,
-    headers: { accept: 'application/json', 'user-agent': 'syncline', ...headers, 'accept-encoding': ACCEPT_ENCODING },
+    headers: { accept: 'application/json', 'user-agent': 'syncline', ...headers, 'accept-encoding': 'identity' },
     body,
     signal: stop.emitter,
   });
   const { statusCode: status } = response;
   if (status < 200 || status >= 300) {
     await response.body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => null);
-    throw refusal(statusError(what, status, response.headers, nowMs()));
+    throw new SourceError(codeOf(status, response.headers), `${what}: answered ${status}`, {
+      status,
+      retryAfterMs: readRetryAfterMs(response.headers, nowMs()),
+    });
   }
   const date = typeof response.headers.date === 'string' ? Date.parse(response.headers.date) : Number.NaN;
-  return {
-    body: await readJson(what, response.body, response.headers, MAX_ANSWER_BYTES),
-    answeredMs: Number.isNaN(date) ? nowMs() : date,
-  };
+  const answeredMs = Number.isNaN(date) ? nowMs() : date;
+  return { body: parse(what, await response.body.bytes()), answeredMs };
 }
 
-const refusal = (error: SourceError): SourceError =>
-  error.status !== null && REFUSALS.has(error.status) && error.code !== 'rate_limited'
-    ? new SourceError('unauthorized', error.message, { status: error.status })
-    : error;
+/** 400, 401 and 403 are how token endpoints say that they do not take what we have. */
+function codeOf(status: number, headers: IncomingHttpHeaders): SourceErrorCode {
+  if (status === 429 || (status === 403 && showsRateLimit(headers))) return 'rate_limited';
+  if (status === 400 || status === 401 || status === 403) return 'unauthorized';
+  if (status === 408) return 'timeout';
+  if (status === 404) return 'not_found';
+  if (status >= 500 || status === 425) return 'server_error';
+  return status >= 400 ? 'bad_request' : 'invalid_response';
+}
+
+/** The parser's own error would quote the answer, in which there may be a token. */
+function parse(what: string, bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(UTF8.decode(bytes));
+  } catch {
+    throw new SourceError('invalid_response', `${what}: the answer is not JSON`);
+  }
+}
