@@ -22,6 +22,8 @@ export { apiKey } from './source/auth/api-key.ts';
 export { basic } from './source/auth/basic.ts';
 export { bearer } from './source/auth/bearer.ts';
 export { hmac } from './source/auth/hmac.ts';
+export { jwt } from './source/auth/jwt.ts';
+export { login } from './source/auth/login.ts';
 export { cursor } from './source/pagination/cursor.ts';
 export { keyset } from './source/pagination/keyset.ts';
 export { linkHeader } from './source/pagination/link-header.ts';
