@@ -6,6 +6,8 @@ import { type Environment, readSetting, type Setting } from './lib/setting.ts';
 import { createMapper } from './mapping/mapper.ts';
 import type { SourceClient } from './source/client.ts';
 import type { Integration, Webhook } from './sync/integration.ts';
+import { lookupNamesOf, lookupSourcesOf } from './sync/lookup-sources.ts';
+import { createLookups, type LookupDeps, type Lookups } from './sync/lookups.ts';
 import type { ChangedSince, Stream } from './sync/stream.ts';
 import { type CheckedWebhook, webhookDefinitionSchema } from './webhook/definition.ts';
 import { prepareDeliveryReader } from './webhook/delivery.ts';
@@ -24,6 +26,8 @@ export type AssembleOptions = {
   readonly environment: Environment;
   readonly publicUrl: string | null;
   readonly clientOf: (integration: IntegrationDefinition) => SourceClient;
+  /** What tables for lookups are loaded with. */
+  readonly lookups: Omit<LookupDeps, 'client' | 'integration'>;
 };
 
 /** Makes a checked definition ready to work: everything that can be prepared once is. Throws only on an unchecked one. */
@@ -31,9 +35,12 @@ export function assembleIntegration(definition: IntegrationDefinition, options: 
   const { name } = definition;
   const client = options.clientOf(definition);
   const webhook = definition.webhook === undefined ? null : webhookDefinitionSchema.parse(definition.webhook);
+  const lookups = createLookups({ ...options.lookups, client, integration: name }, lookupSourcesOf(definition));
   const streams = Object.entries(definition.entities).map(([entity, form]) => {
     const keepsBase = webhook !== null && hasPartialPayloads(webhook, entity);
-    return [entity, assembleStream({ integration: name, entity, form, client, keepsBase })] as const;
+    const names = lookupNamesOf(form);
+    const own = names.size === 0 ? null : lookups(names);
+    return [entity, assembleStream({ integration: name, entity, form, client, keepsBase, lookups: own })] as const;
   });
   return {
     name,
@@ -53,9 +60,10 @@ type StreamParts = {
   form: EntityDefinition;
   client: SourceClient;
   keepsBase: boolean;
+  lookups: Lookups | null;
 };
 
-function assembleStream({ integration, entity, form, client, keepsBase }: StreamParts): Stream {
+function assembleStream({ integration, entity, form, client, keepsBase, lookups }: StreamParts): Stream {
   const target = describeTarget(form);
   const { schema, key, version, only, mapping } = form;
   const mapper = createMapper({
@@ -68,6 +76,7 @@ function assembleStream({ integration, entity, form, client, keepsBase }: Stream
     only,
     mapping,
     target,
+    lookups: lookups?.read,
   });
   return {
     key: { integration, entity },
@@ -85,6 +94,7 @@ function assembleStream({ integration, entity, form, client, keepsBase }: Stream
       minimum: form.reconcile?.deletions?.minimum ?? DEFAULT_MINIMUM,
     },
     repairs: form.reconcile?.repair ?? true,
+    lookups,
     deadlineMs: form.reconcile?.deadline === undefined ? DEFAULT_DEADLINE_MS : durationMs(form.reconcile.deadline),
   };
 }

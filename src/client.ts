@@ -14,7 +14,7 @@ import { type BatchEndpoint, callBatch } from './source/call-batch.ts';
 import { type CallArguments, callEndpoint, type EndpointDeps, listEndpoint } from './source/call-endpoint.ts';
 import { createSourceClient } from './source/client.ts';
 import { type SourceDefinition, sourceSchema } from './source/definition.ts';
-import type { EndpointDefinition, Endpoints } from './source/endpoint.ts';
+import type { AnyEndpoints, EndpointDefinition } from './source/endpoint.ts';
 import type { ClientCallOptions, EndpointFunctions } from './source/endpoint-types.ts';
 import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { createRequests } from './source/requests.ts';
@@ -28,7 +28,7 @@ export type ClientOptions = {
 };
 
 /** The declared endpoints as functions, by name. */
-export type Client<Forms extends Endpoints, Given extends string> = EndpointFunctions<Forms, Given> & {
+export type Client<Forms extends AnyEndpoints, Given extends string> = EndpointFunctions<Forms, Given> & {
   /** Ends all connections. Calls under way fail with `aborted`. */
   close(): Promise<void>;
 };
@@ -52,13 +52,13 @@ const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
  * the client shares tokens and limits with the servers on that database; else it counts for itself alone.
  * Throws `ClientSetupError`; the functions throw `SourceError`, and `DatabaseError` when the database is not to be had.
  */
-export function createClient<const Forms extends Endpoints, Given extends string>(
+export function createClient<const Forms extends AnyEndpoints, Given extends string>(
   integration: TypedIntegration<Forms, Given>,
   options: ClientOptions = {},
 ): Client<Forms, Given> {
   const environment = options.environment ?? process.env;
   const log = options.log ?? SILENT;
-  const source = prepare(integration, environment);
+  const { source, endpoints } = prepare(integration, environment);
   const url = environment.DATABASE_URL || null;
   const database = url === null ? null : createLazyDatabase({ url, poolSize: 2, ingestPoolSize: 1, log });
   const nowMs = Date.now;
@@ -77,7 +77,7 @@ export function createClient<const Forms extends Endpoints, Given extends string
     cache: createCache({ call: client.send, nowMs }),
     newKey: randomUUID,
   };
-  const calls = Object.entries<EndpointDefinition>(integration.endpoints ?? {}).map(([name, form]) => [
+  const calls = [...endpoints].map(([name, form]) => [
     name,
     (given: CallArguments = {}, { signal = new AbortController().signal, onAnswer }: ClientCallOptions = {}) => {
       const how = { signal, ...(onAnswer && { onAnswer }) };
@@ -97,24 +97,27 @@ const isBatch = (form: EndpointDefinition): form is BatchEndpoint & { readonly b
 
 /** The one place where names become types: every function checks its arguments and its answer itself. */
 // biome-ignore lint/suspicious/noExplicitAny: functions made from data cannot have the types of their declarations
-const asClient = <Forms extends Endpoints, Given extends string>(made: any): Client<Forms, Given> => made;
+const asClient = <Forms extends AnyEndpoints, Given extends string>(made: any): Client<Forms, Given> => made;
+
+type Prepared = { source: ResolvedSource; endpoints: readonly (readonly [string, EndpointDefinition])[] };
 
 /** Everything that can be known before a connection is opened, told at once. */
 function prepare(
   integration: { name: string; source: unknown; endpoints?: unknown },
   environment: Environment,
-): ResolvedSource {
+): Prepared {
   const problems: ConfigProblem[] = [];
   const place = createPlace(problems, integration.name);
   const here = place.at('source');
   const shape = checkShape(sourceSchema, integration.source, here);
-  checkEndpoints(integration.endpoints, Object.keys(shape?.params ?? {}), place.at('endpoints'));
+  const checked = checkEndpoints(integration.endpoints, Object.keys(shape?.params ?? {}), place.at('endpoints'));
   const resolution =
     shape !== null && isSource(integration.source)
       ? resolveSource(integration.name, integration.source, environment)
       : null;
   if (resolution?.ok === false) for (const { path, problem } of resolution.problems) here.add(problem, path);
-  if (resolution?.ok === true && problems.length === 0) return resolution.source;
+  const endpoints = [...checked].flatMap(([name, form]) => (form === null ? [] : [[name, form] as const]));
+  if (resolution?.ok === true && problems.length === 0) return { source: resolution.source, endpoints };
   throw new ClientSetupError(problems);
 }
 

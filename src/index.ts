@@ -1,3 +1,5 @@
+export type { Client, ClientOptions } from './client.ts';
+export { ClientSetupError, createClient } from './client.ts';
 export { defineConfig, defineIntegration, entity } from './define/define.ts';
 export type { ConfigDefinition, EntityDefinition, IntegrationDefinition } from './define/definition.ts';
 export { env, secret } from './lib/setting.ts';
@@ -11,6 +13,7 @@ export {
   withDefault,
 } from './mapping/field.ts';
 export type { IsoDay, IsoInstant } from './mapping/instant-text.ts';
+export { lookup } from './mapping/lookup.ts';
 export type { Transform, TwoWay } from './mapping/transform.ts';
 export { oneOf } from './mapping/transforms/choice.ts';
 export { codec, json, jsonText, transform } from './mapping/transforms/custom.ts';
@@ -24,6 +27,9 @@ export { bearer } from './source/auth/bearer.ts';
 export { hmac } from './source/auth/hmac.ts';
 export { jwt } from './source/auth/jwt.ts';
 export { login } from './source/auth/login.ts';
+export type { BatchResult } from './source/batch.ts';
+export { endpoint } from './source/endpoint.ts';
+export { SourceError } from './source/error.ts';
 export { cursor } from './source/pagination/cursor.ts';
 export { keyset } from './source/pagination/keyset.ts';
 export { linkHeader } from './source/pagination/link-header.ts';

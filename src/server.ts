@@ -179,6 +179,7 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
     assembleIntegration(one, {
       environment,
       publicUrl: settings.publicUrl,
+      lookups: { nowMs: Date.now, sleep: (ms, signal) => wait(ms, undefined, { signal }), log },
       clientOf: ({ name, source }) => {
         const resolved = resolveSource(name, source, environment);
         if (!resolved.ok)

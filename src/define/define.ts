@@ -1,7 +1,7 @@
 import type { PgTable } from 'drizzle-orm/pg-core';
 import type { z } from 'zod';
 import type { Mapping } from '../mapping/field.ts';
-import type { Endpoints } from '../source/endpoint.ts';
+import type { AnyEndpoints } from '../source/endpoint.ts';
 import type { ConfigDefinition, EntityDefinition, TypedIntegration, VersionDefinition } from './definition.ts';
 import type { CheckedMapping, CheckedPath } from './mapping-types.ts';
 
@@ -46,7 +46,10 @@ export const entity = <
 ): EntityDefinition => form;
 
 /** One source with its entities and endpoints, as data. Checked whole at the start of the server. */
-export const defineIntegration = <const Forms extends Endpoints = Record<never, never>, Given extends string = never>(
+export const defineIntegration = <
+  const Forms extends AnyEndpoints = Record<never, never>,
+  Given extends string = never,
+>(
   definition: TypedIntegration<Forms, Given>,
 ): TypedIntegration<Forms, Given> => definition;
 

@@ -5,7 +5,7 @@ import type { Setting } from '../lib/setting.ts';
 import type { Mapping } from '../mapping/field.ts';
 import type { MarkerForm, VersionForm } from '../mapping/identity.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition, SourceDefinition } from '../source/definition.ts';
-import type { Endpoints } from '../source/endpoint.ts';
+import type { AnyEndpoints, Endpoints } from '../source/endpoint.ts';
 import type { WebhookDefinition } from '../webhook/definition.ts';
 
 /** How the source orders the versions of one record. */
@@ -89,9 +89,12 @@ export type IntegrationDefinition = {
 };
 
 /** An integration whose endpoints, and whose source's `params` by name, the types know. */
-export type TypedIntegration<Forms extends Endpoints, Given extends string> = IntegrationDefinition & {
+export type TypedIntegration<Forms extends AnyEndpoints, Given extends string> = Omit<
+  IntegrationDefinition,
+  'source' | 'endpoints'
+> & {
+  readonly source: Omit<SourceDefinition, 'params'> & { readonly params?: { readonly [name in Given]: Setting } };
   readonly endpoints?: Forms;
-  readonly source: { readonly params?: { readonly [name in Given]: Setting } };
 };
 
 /** What a config file exports. */

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { BatchResult } from './batch.ts';
 import type { EndpointCallOptions } from './call-endpoint.ts';
-import type { EndpointDefinition, Endpoints } from './endpoint.ts';
+import type { AnyEndpoints, EndpointDefinition } from './endpoint.ts';
 
 /** What may be given with every call; all of it may be left out. */
 export type ClientCallOptions = Partial<Omit<EndpointCallOptions, 'lane'>>;
@@ -54,6 +54,6 @@ export type EndpointFunction<Form extends EndpointDefinition, Given extends stri
     ? (given?: ArgumentsOf<Form, Given>, options?: ClientCallOptions) => ResultOf<Form>
     : (given: ArgumentsOf<Form, Given>, options?: ClientCallOptions) => ResultOf<Form>;
 
-export type EndpointFunctions<Forms extends Endpoints, Given extends string> = {
-  readonly [Name in keyof Forms]: EndpointFunction<Forms[Name], Given>;
+export type EndpointFunctions<Forms extends AnyEndpoints, Given extends string> = {
+  readonly [Name in keyof Forms]: Forms[Name] extends EndpointDefinition ? EndpointFunction<Forms[Name], Given> : never;
 };

@@ -29,8 +29,16 @@ export type EndpointDefinition<
   Response extends z.ZodType | undefined = z.ZodType | undefined,
   List extends EndpointList | undefined = EndpointList | undefined,
   Batch extends BatchForm | undefined = BatchForm | undefined,
+> = EndpointForm<Path, Params, Body, Response, List, Batch> & { readonly kind: 'endpoint' };
+
+type EndpointForm<
+  Path extends string,
+  Params extends z.ZodObject | undefined,
+  Body extends z.ZodType | undefined,
+  Response extends z.ZodType | undefined,
+  List extends EndpointList | undefined,
+  Batch extends BatchForm | undefined,
 > = {
-  readonly kind: 'endpoint';
   /** Default GET, or POST with `graphql`. */
   readonly method?: Method;
   /** From the base URL's path on. Placeholders are arguments of the call, or `params` of the source. */
@@ -62,6 +70,9 @@ export type EndpointDefinition<
 /** By name. */
 export type Endpoints = { readonly [name: string]: EndpointDefinition };
 
+/** The same, as a bound for type parameters: a closer one would make the compiler forget what each endpoint leaves out. */
+export type AnyEndpoints = { readonly [name: string]: { readonly kind: 'endpoint' } };
+
 /** An endpoint as data: nothing is looked up or connected here. Checked whole when the integration is. */
 export const endpoint = <
   const Path extends string,
@@ -71,7 +82,7 @@ export const endpoint = <
   List extends EndpointList | undefined = undefined,
   Batch extends BatchForm | undefined = undefined,
 >(
-  form: Omit<EndpointDefinition<Path, Params, Body, Response, List, Batch>, 'kind'>,
+  form: EndpointForm<Path, Params, Body, Response, List, Batch>,
 ): EndpointDefinition<Path, Params, Body, Response, List, Batch> => ({ kind: 'endpoint', ...form });
 
 const LOOKUP_TTL_MS = 3_600_000;

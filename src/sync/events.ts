@@ -5,6 +5,7 @@ import { BEFORE_ALL } from '../model/instant.ts';
 import { createBodyReader } from '../webhook/body.ts';
 import type { EventProblem, RoutedEvent, Routing } from '../webhook/routes.ts';
 import { BODY_PROBLEMS, type Integration } from './integration.ts';
+import { isUnsettled } from './lookups.ts';
 import { observe, observeAbsence, type Sight } from './observe.ts';
 import type { Unmapped } from './quarantine.ts';
 import { MAX_WAITS_FOR_OTHERS } from './retry.ts';
@@ -19,6 +20,8 @@ export type EventPart = { readonly stream: Stream } & (
   | { readonly kind: 'hint'; readonly hint: NewHint }
   | { readonly kind: 'not_ours'; readonly hint: NewHint }
   | { readonly kind: 'unmapped'; readonly unmapped: Unmapped }
+  /** An id of it cannot be looked up yet. */
+  | { readonly kind: 'waits' }
 );
 
 export type DeliveryProblem = { readonly code: string; readonly message: string; readonly fieldPath: string | null };
@@ -90,6 +93,7 @@ function toPart(stream: Stream, event: RoutedEvent, delivery: ClaimedDelivery): 
   if (observed.kind === 'ignored') return notOurs(stream, observed.externalId, sight);
   // A deletion often carries no more than the id, so nothing else of its record has to be fit.
   if (event.isDelete) return [aboutId(stream, event, sight, versionBeside)];
+  if (isUnsettled(observed) && !sight.isLastAttempt) return [{ stream, kind: 'waits' }];
   if (observed.kind === 'invalid')
     return [{ stream, kind: 'unmapped', unmapped: unmapped(observed.problem, event, sight) }];
   if (observed.kind === 'incomplete') {

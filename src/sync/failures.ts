@@ -21,11 +21,31 @@ export class RunPausedError extends Error {
   override readonly name = 'RunPausedError';
 }
 
+/** Ids cannot be looked up, so records that have some are not written; the same may succeed later. */
+export class LookupUnavailableError extends Error {
+  override readonly name = 'LookupUnavailableError';
+
+  constructor(what: string, cause: unknown) {
+    super(cause === null ? what : `${what}: ${describeFailure(cause).message}`, { cause });
+  }
+}
+
+/** A list that is too long to be kept for lookups. */
+export class LookupTooLongError extends Error {
+  override readonly name = 'LookupTooLongError';
+
+  constructor(maxEntries: number) {
+    super(`its list has more than ${maxEntries} entries`);
+  }
+}
+
 /** What a run or a worker tells people about a failure: a stable code and words without values, SQL or stacks. */
 export function describeFailure(error: unknown): { code: string; message: string } {
   if (error instanceof SourceError) return { code: error.code, message: error.message };
   if (error instanceof LeaseLostError) return { code: 'lease_lost', message: 'another worker took over' };
   if (error instanceof RunLateError) return { code: 'deadline', message: 'the run did not end within its deadline' };
+  if (error instanceof LookupUnavailableError) return { code: 'lookup_unavailable', message: error.message };
+  if (error instanceof LookupTooLongError) return { code: 'lookup_too_long', message: error.message };
   const kind = failureKind(error);
   switch (kind) {
     case 'connection':

@@ -15,7 +15,7 @@ import { type DeliveryParts, type EventPart, takeApart } from './events.ts';
 import { describeFailure } from './failures.ts';
 import type { Integration } from './integration.ts';
 import { setUnmappedAside, type Unmapped } from './quarantine.ts';
-import { decideAfterFailure, MAX_ATTEMPTS } from './retry.ts';
+import { decideAfterFailure, fullJitterMs, MAX_ATTEMPTS } from './retry.ts';
 import type { Stream } from './stream.ts';
 import { wantReads } from './want.ts';
 
@@ -99,6 +99,7 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
   let hints = 0;
   const now = await readDatabaseNow(tx);
   for (const [stream, events] of groupByStream(parts)) {
+    stream.lookups?.request(); // tables past their time are read anew while this goes on
     const sighted = events.flatMap((event) => (event.kind === 'sighted' ? [event.sighted] : []));
     const unmapped = events.flatMap((event): Unmapped[] => (event.kind === 'unmapped' ? [event.unmapped] : []));
     const wanted = events.flatMap((event): NewHint[] => (event.kind === 'hint' ? [{ ...event.hint, runAt: now }] : []));
@@ -174,6 +175,7 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
       event.kind === 'sighted' ? (outcomes.get(event.sighted)?.kind ?? 'noop') : event.kind,
     ),
   );
+  if (kinds.has('waits')) return waitForLookups(deps, parts);
   if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold', isFailure: false };
   if (kinds.has('defer') || kinds.has('retry')) {
     const step = decideAfterFailure({ attempt: Math.min(attempt + 1, MAX_ATTEMPTS - 1), random: deps.random() });
@@ -183,6 +185,16 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
   if (parts.events.length === 0) return { id, to: 'skipped', eventType, outcome: parts.skippedBecause };
   if (kinds.size === 1 && kinds.has('not_ours')) return { id, to: 'skipped', eventType, outcome: 'not_ours' };
   return { id, to: 'applied', eventType, outcome: [...kinds].sort().join(',') };
+}
+
+/** Loads run in the background: who waited here would hold up the other integrations. Only failed ones count as attempts. */
+function waitForLookups({ random }: IngestDeps, { delivery, events }: DeliveryParts): DeliveryOutcome {
+  const { id, attempt } = delivery;
+  const asked = events.flatMap((event) => (event.kind === 'waits' ? (event.stream.lookups?.request() ?? []) : []));
+  const isFailure = asked.some(({ isFailing }) => isFailing);
+  const backoffMs = isFailure ? fullJitterMs(attempt, random()) : 0;
+  const waitMs = Math.max(backoffMs, ...asked.map((one) => one.waitMs));
+  return { id, to: 'received', waitMs, outcome: 'lookup', isFailure };
 }
 
 async function buryDelivery(tx: Db, { delivery, problem }: DeliveryParts): Promise<void> {

@@ -8,6 +8,7 @@ import { enqueueHints } from '../store/hints.ts';
 import { readStates } from '../store/record-states.ts';
 import { applyBatch } from './apply.ts';
 import { foldRecord } from './fold.ts';
+import { assertLookedUp } from './lookups.ts';
 import { type Observed, observe } from './observe.ts';
 import { setHeldAside, setUnmappedAside } from './quarantine.ts';
 import type { Stream } from './stream.ts';
@@ -58,7 +59,8 @@ const idOf = (observed: Observed): string | null =>
 
 /**
  * Applies a page in the caller's transaction. Rows that could not be applied now are queued as reads; where no reads exist
- * they are, on the last attempt, set aside: the checkpoint never passes a row that is nowhere.
+ * they are, on the last attempt, set aside: the checkpoint never passes a row that is nowhere. Throws
+ * `LookupUnavailableError`, and has done nothing then, when a row has an id that cannot be looked up yet.
  */
 export async function applyPage(
   tx: Db,
@@ -68,6 +70,7 @@ export async function applyPage(
   options: { isLastAttempt: boolean; now: Instant },
 ): Promise<PageResult> {
   const observed = observePage(stream, run, page, options.isLastAttempt);
+  assertLookedUp(observed);
   const sighted = observed.flatMap((one) => (one.kind === 'sighted' ? [one.sighted] : []));
   for (const one of observed) {
     if (one.kind !== 'invalid') continue;
@@ -127,6 +130,7 @@ export async function previewPage(
   now: Instant,
 ): Promise<PageResult> {
   const observed = observePage(stream, run, page, false);
+  assertLookedUp(observed);
   const sighted = observed.flatMap((one) => (one.kind === 'sighted' ? [one.sighted] : []));
   const ids = sighted.map((one) => one.seen.externalId);
   const known = await readStates(db, stream.key, ids);

@@ -14,6 +14,7 @@ import { releaseRun, restartListing, saveCheckpoint, saveDeadline, saveRunStart 
 import { readStream } from '../store/streams.ts';
 import type { SyncDeps } from './deps.ts';
 import { LeaseLostError, RunPausedError } from './failures.ts';
+import { withLookups } from './lookups.ts';
 import { applyPage, type PageResult, previewPage } from './page.ts';
 import { failRun, finishRun, type RunReport } from './run-end.ts';
 import { assertGoesOn, inRun, startHeartbeat } from './run-lease.ts';
@@ -110,6 +111,7 @@ async function listAll(deps: SyncDeps, stream: Stream, run: LeasedRun, signal: A
   const from = await prepare(deps, stream, run);
   if (from.isListed) return;
   // What was renamed since reaches rows with full runs, so these do not go by what an older load showed.
+  await stream.lookups?.ensure(signal, run.mode === 'full' ? 'news' : 'tables');
   const leaving = new AbortController();
   const pages = stream.client.listPages(stream.list, {
     params: sinceQuery(stream, from.since),
@@ -187,17 +189,19 @@ async function writePage(
   await deps.crashPoint('C8');
   for (let attempt = 1; ; attempt++) {
     const isLast = attempt >= MAX_PAGE_ATTEMPTS;
-    const written = await inRun(deps, run, async (tx, orders) => {
-      assertGoesOn({ ...orders, isPaused: false });
-      const now = await readDatabaseNow(tx);
-      const result = run.isDryRun
-        ? await previewPage(tx, stream, run, page, now)
-        : await applyPage(tx, stream, run, page, { isLastAttempt: isLast, now });
-      if (result.deferred.length > 0 && stream.get === null && !isLast) throw new PageHeldError();
-      await deps.crashPoint('C9');
-      await checkpoint(tx, stream, run, page, number, result);
-      return { result, isPaused: orders.isPaused };
-    }).catch((error: unknown) => {
+    const write = () =>
+      inRun(deps, run, async (tx, orders) => {
+        assertGoesOn({ ...orders, isPaused: false });
+        const now = await readDatabaseNow(tx);
+        const result = run.isDryRun
+          ? await previewPage(tx, stream, run, page, now)
+          : await applyPage(tx, stream, run, page, { isLastAttempt: isLast, now });
+        if (result.deferred.length > 0 && stream.get === null && !isLast) throw new PageHeldError();
+        await deps.crashPoint('C9');
+        await checkpoint(tx, stream, run, page, number, result);
+        return { result, isPaused: orders.isPaused };
+      });
+    const written = await withLookups(stream.lookups, signal, write).catch((error: unknown) => {
       if (error instanceof PageHeldError || (!isLast && isContention(error))) return null;
       throw error;
     });

@@ -84,6 +84,7 @@ async function applyStored(tx: Db, stream: Stream, letter: LockedDeadLetter): Pr
     return redrivenBy(outcome);
   }
   if (letter.record === null) return { kind: 'gone', reason: 'its record is not kept; reconcile to get it' };
+  stream.lookups?.request(); // where the tables are not there yet the next try has them
   const observed = observe(stream, JSON.parse(letter.record), sight);
   if (observed.kind === 'invalid') return { kind: 'still_bad', reason: observed.problem.message };
   if (observed.kind === 'ignored') return { kind: 'applied' };

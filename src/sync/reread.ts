@@ -14,6 +14,7 @@ import { requireFullRun } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
+import { assertLookedUp, withLookups } from './lookups.ts';
 import { type Observed, observe, observeAbsence, type Sight } from './observe.ts';
 import { pauseForAuth } from './pause.ts';
 import { setUnmappedAside } from './quarantine.ts';
@@ -76,7 +77,7 @@ async function rereadSafely(deps: IngestDeps, hint: LeasedHint, early: Early | n
     const options = { lane: laneOf([hint]), signal: over.read };
     const sighting = early?.sighting ?? (await stream.client.getRecord(stream.get, hint.externalId, options));
     await deps.crashPoint('C5');
-    return await applySighting(deps, stream, hint, sighting);
+    return await withLookups(stream.lookups, over.stop, () => applySighting(deps, stream, hint, sighting));
   } catch (error) {
     if (error instanceof LeaseLostError || over.stop.aborted) return false;
     if (failureKind(error) === 'connection') throw error;
@@ -90,6 +91,7 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
   const outcome = await deps.db.transaction(async (tx): Promise<Outcome> => {
     if (!(await finishHint(tx, hint))) throw new LeaseLostError('The hint was taken over');
     const observed = observeSighting(stream, hint, sighting, sight);
+    assertLookedUp([observed]);
     if (observed.kind === 'sighted' && observed.sighted.seen.externalId !== hint.externalId) {
       await setStrangerAside(tx, stream, hint, sight);
       return { kind: 'quarantine' };

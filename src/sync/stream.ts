@@ -4,6 +4,7 @@ import type { StreamKey } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
 import type { SourceClient } from '../source/client.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from '../source/definition.ts';
+import type { Lookups } from './lookups.ts';
 
 /** How a source is asked for what changed since a key. */
 export type ChangedSince = {
@@ -35,13 +36,23 @@ export type Stream = {
   readonly repairs: boolean;
   /** How long one run may take, waits for its source included, the time of pauses not. */
   readonly deadlineMs: number;
+  /** Tables that its mapping looks ids up in; null when it looks up none. */
+  readonly lookups: Lookups | null;
 };
 
 export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;
 
 /** Changes with whatever makes stored rows or the stored cursor doubtful: the mapping, the version, how changes are asked for. */
-export function fingerprintOf({ mapper, changedSince }: Pick<Stream, 'mapper' | 'changedSince'>): string {
-  if (changedSince === null) return mapper.fingerprint;
-  const { param, query, overlap } = changedSince;
-  return `${mapper.fingerprint} ${JSON.stringify([param, query, overlap.toString()])}`;
+export function fingerprintOf({
+  mapper,
+  changedSince,
+  lookups,
+}: Pick<Stream, 'mapper' | 'changedSince' | 'lookups'>): string {
+  const parts = [mapper.fingerprint];
+  if (changedSince !== null) {
+    const { param, query, overlap } = changedSince;
+    parts.push(JSON.stringify([param, query, overlap.toString()]));
+  }
+  if (lookups !== null) parts.push(lookups.fingerprint);
+  return parts.join(' ');
 }

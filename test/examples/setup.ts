@@ -91,7 +91,11 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
     log,
   });
   t.teardown(() => client.close());
-  const integration = assembleIntegration(definition, { environment, publicUrl: null, clientOf: () => client });
+  const integration = assembleIntegration(definition, { environment,
+    publicUrl: null,
+    clientOf: () => client,
+    lookups: { nowMs: Date.now, sleep: async () => {}, log },
+  });
   const streams = new Map([...integration.streams.values()].map((stream) => [streamName(stream.key), stream]));
   for (const { target } of streams.values()) {
     const problems = await checkTarget(db, target);

@@ -53,6 +53,9 @@ export type WorldOptions = Partial<Capabilities> &
     readonly deletions?: Stream['deletions'];
     readonly pagination?: 'cursor' | 'link_header';
     readonly database?: TestDatabase;
+    readonly lookups?: Stream['lookups'];
+    /** Instead of the plain one. */
+    readonly mapper?: (target: Stream['target']) => Stream['mapper'];
   };
 
 type Teardown = { teardown(work: () => unknown): unknown };
@@ -83,7 +86,7 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     key: KEY,
     caps,
     target,
-    mapper: createShopMapper(caps.versionKind),
+    mapper: options.mapper?.(target) ?? createShopMapper(caps.versionKind),
     keepsBase: options.keepsBase ?? false,
     client: source,
     list: { path: '/customers', items: 'data', pagination },
@@ -92,6 +95,7 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     getMany: options.getMany ?? null,
     deletions: options.deletions ?? { maxShare: 0.1, minimum: 20 },
     repairs: options.repairs ?? false,
+    lookups: options.lookups ?? null,
     deadlineMs: options.deadlineMs ?? DAY_MS,
   };
   await registerStream(db, KEY, stream.mapper.fingerprint);
