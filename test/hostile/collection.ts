@@ -1,11 +1,12 @@
 import { answers } from './answers.ts';
 import { connections } from './connections.ts';
 import { masses } from './masses.ts';
-import { echo, type Misbehaviour, sendJson, sendText } from './strike.ts';
+import { echo, type Misbehaviour, type Strike, sendJson, sendText } from './strike.ts';
 
 /** Per page of the list. */
 const PAGE_SIZE = 50;
 const STEP_MS = 1_000;
+const MAX_HEARD = 1_000;
 const FIRST_MS = Date.UTC(2026, 0, 1);
 
 type Customer = {
@@ -61,7 +62,8 @@ const TERMINAL_FAULTS: readonly Misbehaviour[] = [
  * Customers with a list in pages by cursor, and reads by id. Commands (`/control/…`): `fill?count=`, `change?count=`,
  * `remove?count=`, `records`, `faults?share=&terminal=` (shares of all answers, drawn from the seed), `mode?is=` (a path
  * that every answer follows from then on; nothing for none), `down?from=&is=` (the same as soon as that cursor is asked
- * for), `told` (answers given, by kind).
+ * for), `told` (answers given, by kind, and the cursors asked for), `heard` (the latest requests, with all
+ * that came with them).
  */
 export function createCollection(seed: number) {
   const random = createRandom(seed);
@@ -69,6 +71,7 @@ export function createCollection(seed: number) {
   const told = { fine: 0, faults: 0, terminal: 0, mode: 0 };
   /** The cursors that the list was asked for, `''` for the first page. */
   const cursors: string[] = [];
+  const heard: string[] = [];
   let shares = { faults: 0, terminal: 0 };
   let mode = '';
   let down: { readonly from: string; readonly mode: string } | null = null;
@@ -116,6 +119,7 @@ export function createCollection(seed: number) {
       down = { from: query.get('from') ?? '', mode: query.get('is') ?? '' };
       return down;
     },
+    '/control/heard': () => heard,
     '/control/told': () => ({ ...told, cursors }),
   };
 
@@ -150,8 +154,10 @@ export function createCollection(seed: number) {
     /** Undefined for a command that there is not. */
     command: (url: URL): unknown => commands[url.pathname]?.(url.searchParams),
     /** Null for a path that the collection does not have. */
-    answer({ url }: { readonly url: URL }): Misbehaviour | null {
+    answer(strike: Pick<Strike, 'url' | 'request'>): Misbehaviour | null {
+      const { url } = strike;
       if (!url.pathname.startsWith('/customers')) return null;
+      if (heard.push(echo(strike)) > MAX_HEARD) heard.shift();
       if (url.pathname === '/customers') {
         const cursor = url.searchParams.get('starting_after') ?? '';
         cursors.push(cursor);
