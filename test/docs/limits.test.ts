@@ -83,6 +83,26 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/integrations.md', 'text of 1 to 512 characters', 'src/mapping/identity.ts', 'MAX_ID_LENGTH = 512'],
   ['docs/security.md', '16 or more characters', 'src/config/environment.ts', 'MIN_TOKEN_LENGTH = 16'],
   ['docs/security.md', '30 s to send a request', 'src/http/server.ts', 'REQUEST_TIMEOUT_MS = 30_000'],
+  ['docs/integrations.md', '1,000 answers and 16 MiB', 'src/source/bounded-store.ts', 'MAX_STORE_ENTRIES = 1_000'],
+  [
+    'docs/integrations.md',
+    '1,000 answers and 16 MiB',
+    'src/source/bounded-store.ts',
+    'MAX_STORE_BYTES = 16 * 1024 * 1024',
+  ],
+  ['docs/integrations.md', '`lookup` (1 h), `profile` (5 min)', 'src/source/endpoint.ts', 'LOOKUP_TTL_MS = 3_600_000'],
+  ['docs/integrations.md', '`lookup` (1 h), `profile` (5 min)', 'src/source/endpoint.ts', 'PROFILE_TTL_MS = 300_000'],
+  ['docs/integrations.md', 'takes `items` (10,000 at most)', 'src/source/batch.ts', 'MAX_CALL_ITEMS = 10_000'],
+  [
+    'docs/integrations.md',
+    'up to 67,108,864 | 1,048,576 |',
+    'src/source/batch.ts',
+    'DEFAULT_MAX_BATCH_BYTES = 1024 * 1024',
+  ],
+  ['docs/integrations.md', '(100,000 entries at most)', 'src/sync/lookups.ts', 'MAX_ENTRIES = 100_000'],
+  ['docs/integrations.md', 'at most once per 10 s', 'src/sync/lookups.ts', 'MIN_LOAD_INTERVAL_MS = 10_000'],
+  ['docs/integrations.md', 'for more than 10 s', 'src/sync/lookups.ts', 'MAX_WAIT_MS = 10_000'],
+  ['docs/integrations.md', 'then 20 s, up to 5 min', 'src/sync/lookups.ts', 'MAX_TRUST_MS = 300_000'],
 ];
 
 test('every number that a document tells is the one in the code', async (t) => {
