@@ -125,6 +125,8 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
   const limiter = createLimiter({
     ...deps,
     sourceName: source.name,
+    limits: source.rateLimits,
+    learns: source.learnsRateLimits,
     attemptMs: timeoutMs,
     maxInFlight: concurrency,
   });
