@@ -17,6 +17,14 @@ const status: Misbehaviour = (strike) => {
 /** HTTP statuses, and answers that are whole and well-formed but not what was asked for. */
 export const answers: Readonly<Record<string, Misbehaviour>> = {
   '/status': status,
+  /** A login that gives a token which tells the password. */
+  '/token': (strike) => {
+    let body = '';
+    strike.request.setEncoding('utf8').on('data', (text) => {
+      body += text;
+    });
+    strike.request.once('end', () => sendJson(strike, { token: `session-${JSON.parse(body).password}` }));
+  },
   '/errors/graphql': (strike) =>
     sendJson(strike, {
       data: null,

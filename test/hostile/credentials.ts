@@ -3,11 +3,14 @@ import { apiKey } from '../../src/source/auth/api-key.ts';
 import { basic } from '../../src/source/auth/basic.ts';
 import { bearer } from '../../src/source/auth/bearer.ts';
 import { hmac } from '../../src/source/auth/hmac.ts';
+import { jwt } from '../../src/source/auth/jwt.ts';
+import { login } from '../../src/source/auth/login.ts';
 import type { SourceDefinition } from '../../src/source/definition.ts';
 
 /** No more than letters and digits, so that no way of writing it down changes it, and long enough to be there by no accident. */
 export const CANARY = 'CANARY5f3aQ7xK9mZ2';
-export const CANARY_ENVIRONMENT = { CANARY };
+/** `CANARY_KEY` is as long as a key for HS256 must be. */
+export const CANARY_ENVIRONMENT = { CANARY, CANARY_KEY: CANARY + CANARY };
 
 const canary = secret('CANARY');
 
@@ -24,6 +27,11 @@ export const CREDENTIALS: Readonly<Record<string, Partial<SourceDefinition>>> = 
       header: 'x-signature',
       timestamp: { unit: 's', header: 'x-time' },
     }),
+  },
+  'a token that we sign': { auth: jwt({ algorithm: 'HS256', key: secret('CANARY_KEY'), issuer: 'reader' }) },
+  // The hostile API makes the token out of the password.
+  'a token for a password': {
+    auth: login({ url: '/token', body: { user: 'reader', password: canary }, token: 'token', lifetime: '1h' }),
   },
   'a header of the definition': { headers: { cookie: canary } },
 };

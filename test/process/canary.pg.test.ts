@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { until } from '../app/setup.ts';
 import { customer, event, signShop } from '../app/shop.ts';
 import { skipWithoutPostgres } from '../helpers/postgres.ts';
-import { CANARY, CREDENTIALS, showsCanary } from '../hostile/credentials.ts';
+import { CANARY, CANARY_ENVIRONMENT, CREDENTIALS, showsCanary } from '../hostile/credentials.ts';
 import { startHostileApi } from '../hostile/start-api.ts';
 import { createShopDatabase, type Sql } from './database.ts';
 import { SHOP_CONFIG, startServerProcess } from './setup.ts';
@@ -58,7 +58,7 @@ test('canary secrets in every credential show in no log line, no answer and no t
       SYNCLINE_ADMIN_TOKEN: ADMIN_TOKEN,
       LOG_LEVEL: 'trace',
       TEST_KINDS: 'all',
-      CANARY,
+      ...CANARY_ENVIRONMENT,
       SHOP_SECRET: WEBHOOK_SECRET,
       VERIFY_TOKEN: `verify-${CANARY}-verify`,
     },
@@ -92,7 +92,7 @@ test('canary secrets in every credential show in no log line, no answer and no t
 
   const heard = await api.command<string[]>('/heard');
   const withSecret = heard.filter(showsCanary).length;
-  // All kinds but the signature, which proves a secret without showing it.
+  // All kinds but signatures, which prove a secret without showing it.
   t.ok(withSecret > heard.length / 2, `${withSecret} of ${heard.length} requests brought their secret along`);
 
   for (const integration of names) {
