@@ -16,7 +16,8 @@ import { checkConfig } from './define/check-config.ts';
 import type { ConfigDefinition } from './define/definition.ts';
 import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
-import { createSourceClient, type SourceClient } from './source/client.ts';
+import type { BreakerChange } from './source/breaker.ts';
+import { createSourceClient, type SourceClient, type SourceDeps } from './source/client.ts';
 import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { resolveSource } from './source/resolve.ts';
 import { saveBreaker } from './store/source-states.ts';
@@ -192,7 +193,7 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
           sleep: (ms, signal) => wait(ms, undefined, { signal }),
           nowMs: Date.now,
           ledger: createMemoryLedger(Date.now),
-          onBreaker: (change) => log.warn({ source: name, ...change }, 'the circuit breaker has changed'),
+          onBreaker: createBreakerNotes(database, name, log),
           log,
         });
         clients.push(client);
@@ -201,6 +202,20 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
     }),
   );
   return new Map(integrations.map((integration) => [integration.name, integration]));
+}
+
+/** Writes down how a source's breaker stands, one change after the other. */
+function createBreakerNotes(database: Database, name: string, log: Logger): SourceDeps['onBreaker'] {
+  let saved = Promise.resolve();
+  const save = (change: BreakerChange) => {
+    saved = saved
+      .then(() => saveBreaker(database.db, name, change))
+      .catch((err: unknown) => log.warn({ source: name, err }, 'the state of the circuit breaker was not saved'));
+  };
+  return (change) => {
+    log.warn({ source: name, ...change }, 'the circuit breaker has changed');
+    save(change);
+  };
 }
 
 /** Tables that could not be written are found before the first delivery, not by it. */

@@ -2,6 +2,7 @@ import type { Test } from 'tap';
 import type { Log, LogFields } from '../../src/lib/log.ts';
 import type { Environment } from '../../src/lib/setting.ts';
 import { instantFromMs } from '../../src/model/instant.ts';
+import type { Authenticator } from '../../src/source/auth/authenticator.ts';
 import type { BreakerChange } from '../../src/source/breaker.ts';
 import { createSourceClient, type Page, type SourceClient } from '../../src/source/client.ts';
 import type { ListDefinition, SourceDefinition } from '../../src/source/definition.ts';
@@ -34,6 +35,8 @@ type SetupOptions = {
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Half the jitter's range when left out. */
   readonly random?: () => number;
+  /** Instead of the source's own. */
+  readonly auth?: Authenticator;
 };
 
 /** A client on a fake API, with a clock that only moves by the client's waits. */
@@ -47,7 +50,8 @@ export async function setup(t: Test, answer: Answerer, options: SetupOptions = {
     { baseUrl: `${api.origin}${options.basePath ?? ''}`, ...options.source },
     options.environment ?? {},
   );
-  const client = createSourceClient(source, {
+  const { auth } = options;
+  const client = createSourceClient(auth === undefined ? source : { ...source, auth: () => auth }, {
     now: async () => instantFromMs(clock.nowMs),
     nowMs: () => clock.nowMs,
     random: options.random ?? (() => 0.5),

@@ -77,7 +77,6 @@ export const failuresSchema = z
             equals: z.string().optional(),
           })
           .optional(),
-        // biome-ignore lint/suspicious/noThenProperty: a rule is read as a sentence, and nothing awaits it
         then: ACTIONS,
       })
       .refine(({ status, code, body, header }) => [status, code, body, header].some((part) => part !== undefined), {
