@@ -19,6 +19,8 @@ export type FakeSource = SourceClient & {
   /** Cursors of the pages asked for, and the queries they came with. */
   readonly listed: { readonly cursor: string | null; readonly query: Readonly<Record<string, JsonValue>> }[];
   readonly got: string[];
+  onGetMany: (ids: readonly string[], signal: AbortSignal) => Promise<void> | void;
+  readonly gotMany: string[][];
 };
 
 /** A source in memory: lists in the order of ids with a cursor, filters by `since` on the version, answers reads by id. */
@@ -32,6 +34,8 @@ export function createFakeSource(db: Db): FakeSource {
     onGet: () => {},
     listed: [],
     got: [],
+    onGetMany: () => {},
+    gotMany: [],
     async *listPages(_list, { params = {}, cursor: from = null, signal }) {
       let cursor = from;
       for (;;) {
@@ -54,7 +58,19 @@ export function createFakeSource(db: Db): FakeSource {
       if (record === undefined) return { kind: 'absent', startedAt, endedAt };
       return { kind: 'found', record: { ...record }, etag: null, startedAt, endedAt };
     },
-    getRecords: async () => new Map(),
+    async getRecords(_getMany, ids, { signal }) {
+      const startedAt = await readDatabaseNow(db);
+      source.gotMany.push([...ids]);
+      await source.onGetMany(ids, signal);
+      const endedAt = await readDatabaseNow(db);
+      const shown = ids.flatMap((id) => {
+        const record = source.records.get(id);
+        return record === undefined
+          ? []
+          : [[id, { kind: 'found' as const, record: { ...record }, etag: null, startedAt, endedAt }] as const];
+      });
+      return new Map(shown);
+    },
     send: async () => {
       throw new Error('not here');
     },

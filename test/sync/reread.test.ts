@@ -4,6 +4,7 @@ import type { NewHint } from '../../src/model/hint.ts';
 import { SourceError } from '../../src/source/error.ts';
 import { enqueueHints } from '../../src/store/hints.ts';
 import { readStream } from '../../src/store/streams.ts';
+import { resumeIntegration } from '../../src/sync/pause.ts';
 import { rereadOnce } from '../../src/sync/reread.ts';
 import { createWorker, customer, KEY, shareDatabase, upsert, type World } from './world.ts';
 
@@ -139,7 +140,7 @@ test('a failed read keeps the need and waits as long as the source says', async 
   const world = await createWorld(t);
   world.source.records.set('c1', customer('c1', { version: 7 }));
   await want(world, 'c1', { minVersion: 7n });
-  for (const code of ['rate_limited', 'server_error', 'timeout', 'unauthorized', 'forbidden'] as const) {
+  for (const code of ['rate_limited', 'server_error', 'timeout', 'circuit_open', 'forbidden'] as const) {
     world.source.onGet = () => {
       throw new SourceError(code, 'GET /customers/{id}: no', { retryAfterMs: 60_000 });
     };
@@ -166,6 +167,7 @@ test('never do 401, 403, 5xx or timeouts delete a row, however often they come',
     };
     await world.pass(HOUR_MS);
     await world.reread();
+    await resumeIntegration(world.db, 'shop', 'operator');
   }
   t.equal((await world.rows()).length, 1);
   t.match(await world.hints(), [{ state: 'ready' }]);
@@ -360,4 +362,112 @@ test('when suddenly every record reads like another entity’s, the brake holds 
     await world.reread();
   }
   t.equal((await world.rows()).length, 4, 'as many as the brake allows, and no more');
+});
+
+const GET_MANY = { path: '/customers', idsParam: 'ids', items: 'data', key: 'id', max: 3 };
+
+test('hints of one stream are read together, and what the answer does not show is read by itself', async (t) => {
+  const world = await createWorld(t, { getMany: GET_MANY });
+  await world.deliver(upsert(customer('c5', { version: 1 })));
+  await world.ingest();
+  for (let place = 0; place < 5; place++) {
+    world.source.records.set(`c${place}`, customer(`c${place}`, { version: 1 }));
+    await want(world, `c${place}`);
+  }
+  await want(world, 'c5', { reason: 'delete' });
+  t.same(await world.reread(), { claimed: 6, applied: 6 });
+  t.same(
+    world.source.gotMany.map((ids) => ids.length),
+    [3, 3],
+    'no more at once than the source takes',
+  );
+  t.same(world.source.got, ['c5'], 'only its own 404 says that it is gone');
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c0', 'c1', 'c2', 'c3', 'c4'],
+  );
+  t.same(await world.hints(), []);
+});
+
+test('a read of many that is refused falls back to single reads, one that the source cannot answer is put off once', async (t) => {
+  const world = await createWorld(t, { getMany: GET_MANY });
+  for (const id of ['c1', 'c2']) {
+    world.source.records.set(id, customer(id, { version: 1 }));
+    await want(world, id);
+  }
+  for (const round of [1, 2]) {
+    world.source.onGetMany = () => {
+      throw new SourceError('circuit_open', 'GET /customers: not sent', { retryAfterMs: 30_000 });
+    };
+    t.match(await world.reread(), { claimed: 2, applied: 0 });
+    t.same(world.source.got, [], 'nobody asks one by one');
+    t.match(await world.hints(), [{ attempt: round }, { attempt: round }]);
+    await world.pass(31_000);
+  }
+  t.match(await world.reread(), { claimed: 2, applied: 2 }, 'the third attempt is made one by one');
+  t.same(world.source.got.toSorted(), ['c1', 'c2']);
+
+  for (const id of ['c1', 'c2']) await want(world, id);
+  world.source.onGetMany = () => {
+    throw new SourceError('bad_request', 'GET /customers: 400');
+  };
+  t.match(await world.reread(), { claimed: 2 });
+  t.equal(world.source.got.length, 4);
+});
+
+test('a record that a rule skips is a dead letter at once, and one that is in conflict only in the end', async (t) => {
+  const world = await createWorld(t);
+  world.source.onGet = (id) => {
+    throw new SourceError(id === 'skip' ? 'skipped' : 'conflict', 'GET /customers/{id}: no');
+  };
+  await want(world, 'skip');
+  await want(world, 'clash');
+  await world.reread();
+  t.match(await world.deadLetters(), [{ externalId: 'skip', errorCode: 'skipped' }]);
+  for (let attempt = 1; attempt < 8; attempt++) {
+    await world.pass(HOUR_MS);
+    await world.reread();
+  }
+  t.same(await world.hints(), []);
+  t.equal((await world.deadLetters()).length, 2);
+});
+
+test('an outage, however long, leaves a read attempts for what comes after it', async (t) => {
+  const world = await createWorld(t);
+  await want(world, 'c1');
+  for (let attempt = 0; attempt < 20; attempt++) {
+    world.source.onGet = () => {
+      throw new SourceError('network', 'GET /customers/{id}: refused');
+    };
+    await world.pass(HOUR_MS);
+    await world.reread();
+  }
+  world.source.onGet = () => {
+    throw new SourceError('invalid_response', 'GET /customers/{id}: no object');
+  };
+  await world.pass(HOUR_MS);
+  await world.reread();
+  t.match(await world.hints(), [{ state: 'ready' }]);
+  t.same(await world.deadLetters(), []);
+});
+
+test('what a delivery asks for is claimed apart from what a run asks for, and a wish of both is urgent', async (t) => {
+  const world = await createWorld(t);
+  const runId = '01a1fd07-abda-72fa-aa81-229987e03ce3';
+  await want(world, 'hooked');
+  for (const id of ['swept', 'both']) await want(world, id, { reason: 'sweep', runId });
+  await want(world, 'both', { reason: 'hook' });
+  await want(world, 'asked', { reason: 'reconcile_ids', runId });
+  t.match(await rereadOnce(world.deps, 10, NEVER, { kind: 'urgent' }), { claimed: 3 });
+  t.same(world.source.got.toSorted(), ['asked', 'both', 'hooked']);
+  world.source.onGet = () => {
+    throw new SourceError('timeout', 'GET /customers/{id}: late');
+  };
+  t.match(await rereadOnce(world.deps, 10, NEVER, { kind: 'later' }), { claimed: 1 });
+  await world.pass(HOUR_MS);
+  t.match(
+    await rereadOnce(world.deps, 10, NEVER, { kind: 'urgent' }),
+    { claimed: 0 },
+    'put off, it stands back as before',
+  );
 });

@@ -1,0 +1,130 @@
+import { sql } from 'drizzle-orm';
+import file, { test } from 'tap';
+import { SourceError } from '../../src/source/error.ts';
+import { readRun } from '../../src/store/runs.ts';
+import { readSourceStates, saveBreaker } from '../../src/store/source-states.ts';
+import { pauseIntegration, resumeIntegration } from '../../src/sync/pause.ts';
+import { readStatus } from '../../src/sync/read-status.ts';
+import { customer, shareDatabase, upsert, type World } from './world.ts';
+
+const createWorld = shareDatabase(file);
+const HOUR_MS = 3_600_000;
+const REFUSED = new SourceError('unauthorized', 'GET /customers: 401', { status: 401 });
+
+function fill(world: World, count: number): void {
+  world.source.pageSize = 1;
+  for (let place = 0; place < count; place++) {
+    world.source.records.set(`c${place}`, customer(`c${place}`, { version: 1 }));
+  }
+}
+
+const statusOf = async (world: World, limitsOf = async () => [] as const) => {
+  const integrations = [...world.deps.integrations.values()];
+  const [status] = await readStatus(world.db, integrations, { nextRunAt: () => null, limitsOf });
+  return status;
+};
+
+test('refused credentials pause the integration: runs and reads wait, deliveries are applied, and all goes on where it was', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 3);
+  const { id } = await world.queue();
+  world.source.onPage = (cursor) => {
+    if (cursor === 'c0') throw REFUSED;
+  };
+  t.match(await world.work(await world.claim()), { state: 'released' });
+  t.match(await readRun(world.db, id), { state: 'running', pages: 1, stalls: 0, resumeAt: null });
+  t.match(await statusOf(world), {
+    state: 'paused',
+    source: { paused: { reason: 'auth', detail: 'unauthorized: GET /customers: 401', since: String } },
+    entities: [{ state: 'paused', reasons: [/refuses our credentials .*POST \/integrations\/shop\/resume/] }],
+  });
+  await world.pass(HOUR_MS);
+  await t.rejects(world.claim(), /No run to claim/);
+
+  await world.deliver(upsert(customer('hooked', { version: 1 })));
+  await world.deliver({ events: [{ type: 'changed', id: 'c2' }] });
+  await world.ingest();
+  t.match(await world.row('hooked'), { id: 'hooked' }, 'what needs no read is applied');
+  t.match(await world.hints(), [{ external_id: 'c2', state: 'ready' }]);
+  t.match(await world.reread(), { claimed: 0 });
+  t.same(world.source.got, []);
+
+  world.source.onPage = () => {};
+  t.equal(await resumeIntegration(world.db, 'shop', 'authorized'), true);
+  await world.reread();
+  const again = await world.claim();
+  t.match(again, { id, pages: 1, pageCursor: 'c0' });
+  t.match(await world.work(again), { state: 'succeeded' });
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c0', 'c1', 'c2', 'hooked'],
+  );
+  t.match(await statusOf(world), { source: { paused: null } });
+});
+
+test('a read whose credentials are refused keeps its need, costs no attempt, and pauses', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await world.deliver({ events: [{ type: 'changed', id: 'c1' }] });
+  await world.ingest();
+  world.source.onGet = () => {
+    throw REFUSED;
+  };
+  for (let round = 0; round < 12; round++) {
+    await world.pass(HOUR_MS);
+    t.match(await world.reread(), { claimed: 1 });
+    t.match(await world.reread(), { claimed: 0 });
+    await resumeIntegration(world.db, 'shop', 'start');
+  }
+  t.match(await world.hints(), [{ state: 'ready' }]);
+  t.same(await world.deadLetters(), []);
+});
+
+test('what an operator paused only an operator resumes, and both may be said twice', async (t) => {
+  const world = await createWorld(t);
+  await pauseIntegration(world.db, 'shop', 'the table is rebuilt');
+  const first = (await readSourceStates(world.db)).get('shop')?.paused;
+  await pauseIntegration(world.db, 'shop', 'the table is rebuilt');
+  t.same((await readSourceStates(world.db)).get('shop')?.paused, first, 'since when it was first said');
+  t.equal(await resumeIntegration(world.db, 'shop', 'authorized'), false);
+  t.equal(await resumeIntegration(world.db, 'shop', 'start'), false);
+  t.match(await statusOf(world), { entities: [{ reasons: [/by an operator \(the table is rebuilt\)/] }] });
+  t.equal(await resumeIntegration(world.db, 'shop', 'operator'), true);
+  t.equal(await resumeIntegration(world.db, 'shop', 'operator'), false);
+});
+
+test('a run under way keeps the page that it holds when somebody pauses, and its deadline moves by the pause', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 4);
+  const { id } = await world.queue();
+  world.source.onPage = async (cursor) => {
+    if (cursor === 'c0') await pauseIntegration(world.db, 'shop', null);
+  };
+  t.match(await world.work(await world.claim()), { state: 'released' });
+  const before = await readRun(world.db, id);
+  t.ok((before?.pages ?? 0) >= 1);
+  await world.run(sql`UPDATE sync.source_states SET paused_at = paused_at - interval '3 days'`);
+  await world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp() - interval '2 days'`);
+  await resumeIntegration(world.db, 'shop', 'operator');
+  world.source.onPage = () => {};
+  t.match(await world.work(await world.claim()), { state: 'succeeded' });
+  t.same(
+    (await world.rows()).map((row) => row.id),
+    ['c0', 'c1', 'c2', 'c3'],
+  );
+});
+
+test('an open breaker is told with its reason, and limits that are slow or fail hold nobody up', async (t) => {
+  const world = await createWorld(t);
+  await saveBreaker(world.db, 'shop', { state: 'open', reason: 'network: refused' });
+  t.match(await statusOf(world, () => Promise.reject(new Error('no'))), {
+    source: { breaker: { state: 'open', since: String, reason: 'network: refused' }, limits: null },
+    entities: [{ state: 'degraded', reasons: [/^the circuit breaker is open since .*: network: refused/] }],
+  });
+  await saveBreaker(world.db, 'shop', { state: 'half_open', reason: null });
+  t.match(await statusOf(world, () => new Promise(() => {})), {
+    source: { breaker: { state: 'half_open', reason: 'network: refused' }, limits: null },
+  });
+  await saveBreaker(world.db, 'shop', { state: 'closed', reason: null });
+  t.match(await statusOf(world), { source: { breaker: { state: 'closed', reason: null }, limits: [] } });
+});
