@@ -8,7 +8,7 @@ export type Pieces<Word extends string> =
   | { readonly ok: false; readonly problem: string };
 
 const PIECE = /\{([A-Za-z0-9]{1,30})(?::([^{}]{1,100}))?\}|([^{}]+)/y;
-export const MAX_PIECES = 40;
+const MAX_PIECES = 40;
 
 /** Cuts a text up. `words` says which words there are, and which of them take an argument. */
 export function parsePieces<Word extends string>(
