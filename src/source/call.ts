@@ -145,15 +145,13 @@ async function enter(deps: CallDeps, endpoint: string, options: CallOptions, { r
   }
 }
 
+/** Leave first: it is given in the order of lanes, to no more attempts than there are slots. A slot held while waiting would be kept from a higher lane. */
 async function enterWith(deps: CallDeps, endpoint: string, { lane, signal }: CallOptions) {
+  const permit = await deps.limiter.acquire({ endpoint, lane, signal });
   const release = await deps.slots.acquire(signal);
-  if (release === null) throw aborted(endpoint);
-  try {
-    return { permit: await deps.limiter.acquire({ endpoint, lane, signal }), release };
-  } catch (error) {
-    release();
-    throw error;
-  }
+  if (release !== null) return { permit, release };
+  permit.finish(null);
+  throw aborted(endpoint);
 }
 
 /** The failure before tells more than that there is no time for another attempt. */

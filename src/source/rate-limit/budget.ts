@@ -85,6 +85,8 @@ export function settle(state: LimitState, batch: Batch, rules: Rules, nowMs: num
   if (state.hold !== null && state.hold.until <= nowMs) state.hold = null;
   renewLearned(state, nowMs);
   for (const ended of batch.ended) endFlight(state, ended, rules, nowMs);
+  // What an answer tells may be over by the time that it is told here.
+  renewLearned(state, nowMs);
   for (const [id, flight] of Object.entries(state.flights)) {
     if (flight.until > nowMs) continue;
     delete state.flights[id];
