@@ -27,6 +27,7 @@ export { bearer } from './source/auth/bearer.ts';
 export { hmac } from './source/auth/hmac.ts';
 export { jwt } from './source/auth/jwt.ts';
 export { login } from './source/auth/login.ts';
+export { oauth2 } from './source/auth/oauth2.ts';
 export type { BatchResult } from './source/batch.ts';
 export { endpoint } from './source/endpoint.ts';
 export { SourceError } from './source/error.ts';

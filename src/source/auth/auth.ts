@@ -5,6 +5,7 @@ import { type BearerDefinition, bearerSchema } from './bearer.ts';
 import { type HmacDefinition, hmacSchema } from './hmac.ts';
 import { type JwtDefinition, jwtSchema } from './jwt.ts';
 import { type LoginDefinition, loginSchema } from './login.ts';
+import { type OAuth2Definition, oauth2Schema } from './oauth2.ts';
 
 /** How a source knows us. Each kind is a file of this folder. */
 export type AuthDefinition =
@@ -13,7 +14,8 @@ export type AuthDefinition =
   | BasicDefinition
   | HmacDefinition
   | JwtDefinition
-  | LoginDefinition;
+  | LoginDefinition
+  | OAuth2Definition;
 
 export const authSchema = z.discriminatedUnion('kind', [
   bearerSchema,
@@ -22,4 +24,5 @@ export const authSchema = z.discriminatedUnion('kind', [
   hmacSchema,
   jwtSchema,
   loginSchema,
+  oauth2Schema,
 ]);

@@ -8,6 +8,7 @@ import { prepareHmac } from './hmac.ts';
 import { prepareJwt } from './jwt.ts';
 import { createJwtSigner } from './jwt-signer.ts';
 import { prepareLogin } from './login.ts';
+import { prepareOAuth2 } from './oauth2.ts';
 import type { AuthSettings } from './settings.ts';
 import { createTokenCache } from './token-cache.ts';
 import { BEARER, createTokenAuth } from './token-header.ts';
@@ -54,6 +55,8 @@ export function prepareAuth(
         return createTokenAuth(createTokenCache(deps, grant, { scopes: exchange.scopes }), BEARER);
       };
     }
+    case 'oauth2':
+      return prepareOAuth2(definition, settings);
     default:
       return assertNever(definition);
   }

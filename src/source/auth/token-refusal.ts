@@ -1,3 +1,5 @@
+import { SourceError } from '../error.ts';
+
 /**
  * The error codes of RFC 6749 (5.2 and 4.1.2.1) and its extensions. Only these are ever shown: what a token endpoint
  * writes beside them may quote the request.
@@ -23,9 +25,26 @@ const STANDARD = [
 
 export type OAuthErrorCode = (typeof STANDARD)[number];
 
+/** How GitHub and Slack call what the standard has words for. */
+const ALIASES: ReadonlyMap<unknown, OAuthErrorCode> = new Map([
+  ['bad_refresh_token', 'invalid_grant'],
+  ['invalid_refresh_token', 'invalid_grant'],
+  ['bad_verification_code', 'invalid_grant'],
+  ['incorrect_client_credentials', 'invalid_client'],
+]);
+/** Codes that ask us to come again. */
+const LATER: ReadonlySet<OAuthErrorCode> = new Set(['server_error', 'temporarily_unavailable', 'slow_down']);
+
 /** Null for anything that is not one of the standard codes. */
 export const readOAuthErrorCode = (value: unknown): OAuthErrorCode | null =>
-  STANDARD.find((code) => code === value) ?? null;
+  ALIASES.get(value) ?? STANDARD.find((code) => code === value) ?? null;
+
+/** What a token endpoint's refusal means. */
+export const refusalOf = (what: string, code: OAuthErrorCode, status: number): SourceError =>
+  new SourceError(LATER.has(code) ? 'server_error' : 'unauthorized', `${what}: refused with ${code}`, {
+    status,
+    cause: new TokenRefusal(code),
+  });
 
 /** Why a token endpoint refused us, as the cause of the `SourceError` that says so. */
 export class TokenRefusal extends Error {

@@ -5,6 +5,7 @@ import { runWithin, type Stop } from '../deadline.ts';
 import { SourceError, type SourceErrorCode } from '../error.ts';
 import type { Method } from '../request.ts';
 import { readRetryAfterMs, showsRateLimit } from '../retry-after.ts';
+import { readOAuthErrorCode, refusalOf } from './token-refusal.ts';
 
 /** One request for a token. Everything in it may be secret but `what`, which names it in messages. */
 export type TokenCall = {
@@ -25,8 +26,8 @@ export type TokenAnswer = {
 
 export type TokenRequest = (call: TokenCall, signal: AbortSignal) => Promise<TokenAnswer>;
 
-/** Of the whole exchange. Shorter than the default of a source's requests, which wait for it. */
-const TIMEOUT_MS = 20_000;
+/** Of the whole exchange. Shorter than the lease under which tokens are got. */
+const TIMEOUT_MS = 30_000;
 const MAX_CONNECT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_DISCARDED_BYTES = 64 * 1024;
@@ -74,8 +75,12 @@ async function ask(
   });
   const { statusCode: status } = response;
   if (status < 200 || status >= 300) {
+    const code = codeOf(status, response.headers);
+    // Only a refusal says why, and only its standard code is taken from it.
+    const error = code === 'unauthorized' ? errorCodeIn(await response.body.bytes().catch(() => null)) : null;
+    if (error !== null) throw refusalOf(what, error, status);
     await response.body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => null);
-    throw new SourceError(codeOf(status, response.headers), `${what}: answered ${status}`, {
+    throw new SourceError(code, `${what}: answered ${status}`, {
       status,
       retryAfterMs: readRetryAfterMs(response.headers, nowMs()),
     });
@@ -101,5 +106,14 @@ function parse(what: string, bytes: Uint8Array): unknown {
     return JSON.parse(UTF8.decode(bytes));
   } catch {
     throw new SourceError('invalid_response', `${what}: the answer is not JSON`);
+  }
+}
+
+function errorCodeIn(bytes: Uint8Array | null) {
+  try {
+    const body: unknown = JSON.parse(UTF8.decode(bytes ?? new Uint8Array()));
+    return typeof body === 'object' && body !== null && 'error' in body ? readOAuthErrorCode(body.error) : null;
+  } catch {
+    return null;
   }
 }
