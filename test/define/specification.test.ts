@@ -43,9 +43,18 @@ test('the limits that a source declares are in its specification', async (t) => 
       { name: 'writes', match: 'POST /items', requests: 20, per: '1m', window: 'fixed', concurrent: 2 },
     ],
   });
-  t.match(text, '|  | every request | 100 per 1m (rolling) |  | `GET /search` 5 |');
-  t.match(text, '| writes | `POST /items` | 20 per 1m (fixed) | 2 |  |');
+  t.match(text, '| all requests | every request | 100 requests per 60 s, rolling |');
+  t.match(text, '`GET /search` counts for 5');
+  t.match(text, '| writes | `POST /items` | 20 requests per 60 s, fixed |');
+  t.match(text, '| writes | `POST /items` | 2 at the same time |');
   t.match(specify({}), 'None is declared.');
+});
+
+test('what an answer means is in its specification, the rules of the source first', async (t) => {
+  const text = specify({ failures: [{ status: 400, code: { path: 'error', equals: 'quota' }, then: 'rate_limited' }] });
+  const rule = text.indexOf('| status `400` and `error` is `"quota"` | `rate_limited` | `rate_limited` |');
+  t.ok(rule > 0);
+  t.ok(text.indexOf('| `4xx` |  | `bad_request` |') > rule);
 });
 
 test('credentials are shown by the names of their variables, and never as they stand', async (t) => {
@@ -74,6 +83,7 @@ test('every column is there with where it comes from, and a table cell holds no 
     'Source',
     'Authentication',
     'Rate limits',
+    'Error handling',
     'Caching',
     'Data mapping and pagination',
     'Monitoring',

@@ -5,8 +5,12 @@ import {
   type SourceDefinition,
 } from '../../source/definition.ts';
 import { methodOf } from '../../source/endpoint.ts';
+import { DEFAULT_FAILURES } from '../../source/failure/default-failures.ts';
+import { CODE_OF_ACTION, type FailureRule } from '../../source/failure/definition.ts';
+import { prepareRateLimits } from '../../source/rate-limit/definition.ts';
+import { describeRateLimits } from '../../source/rate-limit/describe.ts';
 import type { IntegrationDefinition } from '../definition.ts';
-import { code, table } from './markdown.ts';
+import { code, list, table } from './markdown.ts';
 import { optionRows } from './options.ts';
 
 /** How the source is reached, authenticated and spared: sections of Markdown. */
@@ -15,6 +19,7 @@ export const describeSource = ({ source, endpoints }: IntegrationDefinition): st
     `## Source\n\n${describeReach(source)}`,
     `## Authentication\n\n${describeAuth(source)}`,
     `## Rate limits\n\n${describeLimits(source)}`,
+    `## Error handling\n\n${describeFailures(source)}`,
     `## Caching\n\n${describeCaching(endpoints ?? {})}`,
   ].join('\n\n');
 
@@ -34,21 +39,46 @@ const describeAuth = ({ auth }: SourceDefinition): string =>
   auth === undefined ? 'None.' : `${code(auth.kind)}\n\n${table(['option', 'value'], optionRows(auth))}`;
 
 function describeLimits({ rateLimits = [], learnRateLimits }: SourceDefinition): string {
-  const rows = rateLimits.map(({ name, match, requests, per, window, concurrent, weights }) => [
-    name ?? '',
-    match === undefined ? 'every request' : code(match),
-    requests === undefined ? '' : `${requests} per ${per} (${window ?? 'rolling'})`,
-    concurrent === undefined ? '' : String(concurrent),
-    Object.entries(weights ?? {})
-      .map(([pattern, weight]) => `${code(pattern)} ${weight}`)
-      .join(', '),
+  const rows = describeRateLimits(prepareRateLimits(rateLimits)).map(({ name, match, rule }) => [
+    name,
+    match === null ? 'every request' : code(match),
+    rule,
   ]);
+  const weights = rateLimits.flatMap((limit) =>
+    Object.entries(limit.weights ?? {}).map(([pattern, weight]) => `${code(pattern)} counts for ${weight}`),
+  );
   const learned =
     learnRateLimits === false
       ? 'What answers tell of other limits is not kept.'
       : 'Limits that answers tell of are kept as well.';
-  const heads = ['name', 'counts', 'requests', 'at the same time', 'weights'];
-  return `${table(heads, rows, 'None is declared.')}\n\n${learned} All processes share them.`;
+  return [
+    table(['name', 'counts', 'limit'], rows, 'None is declared.'),
+    ...(weights.length === 0 ? [] : [list(weights)]),
+    `${learned} All processes share them.`,
+  ].join('\n\n');
+}
+
+/** Rules of the source first, since they are tried first. */
+function describeFailures({ failures = [] }: SourceDefinition): string {
+  const own = failures.map(({ then, ...when }) => [describeConditions(when), code(then), code(CODE_OF_ACTION[then])]);
+  const defaults = DEFAULT_FAILURES.map(({ status, withLimitSigns, code: means }) => [
+    withLimitSigns === undefined ? code(String(status)) : `${code(String(status))} with signs of a limit`,
+    '',
+    code(means),
+  ]);
+  return table(['answer', 'rule', 'code'], [...own, ...defaults]);
+}
+
+function describeConditions({ status, code: value, body, header }: Omit<FailureRule, 'then'>): string {
+  const parts = [
+    status === undefined ? null : `status ${code([status].flat().join(', '))}`,
+    value === undefined ? null : `${code(value.path)} is ${code(JSON.stringify(value.equals))}`,
+    header === undefined
+      ? null
+      : `header ${code(header.name)}${header.equals === undefined ? '' : ` is ${code(header.equals)}`}`,
+    body === undefined ? null : 'a function of the body says so',
+  ];
+  return parts.filter((part) => part !== null).join(' and ');
 }
 
 function describeCaching(endpoints: NonNullable<IntegrationDefinition['endpoints']>): string {
