@@ -4,6 +4,7 @@ import { canCheckPartial } from '../lib/schema-check.ts';
 import { reachOf } from '../lib/schema-path.ts';
 import { placeholdersOf } from '../source/path-template.ts';
 import { checkMapping } from './check-mapping.ts';
+import { checkPaging } from './check-paging.ts';
 import { checkShape, type Place } from './problems.ts';
 import { ENTITY_PARTS } from './schemas.ts';
 
@@ -42,6 +43,7 @@ export function checkEntity(definition: unknown, params: readonly string[], plac
   };
   checkSent(parts, place);
   checkReading(parts, params, place);
+  if (parts.read !== null) checkPaging(parts.read.list, parts.schema, place.at('read', 'list'));
   const { mapping, target, schema, key } = parts;
   if (mapping !== null) checkMapping({ mapping, target, schema, key, targetKey: parts.targetKey ?? null }, place);
   return {

@@ -37,13 +37,15 @@ export function createLoopGuard() {
 
 /**
  * Notices a listing that goes nowhere: by its cursors, by its pages, and by pages that stay empty. Where cursors are
- * positions (`canMove`), two pages in a row may repeat earlier ones, but not the last page: a list that grew has more.
+ * positions (`canMove`), two pages in a row may repeat earlier ones, but the last page not the one before it: a list that
+ * grew so has more.
  */
 export function createListGuard({ start, canMove }: { readonly start: string | null; readonly canMove: boolean }) {
   const cursors = createLoopGuard();
   const pages = createLoopGuard();
   let emptyPages = 0;
   let repeats = 0;
+  let previous: string | null = null;
   if (start !== null) cursors.isRepeat(start);
   return {
     /** What is wrong with a page, as the end of a sentence; null when nothing is. */
@@ -52,8 +54,11 @@ export function createListGuard({ start, canMove }: { readonly start: string | n
       emptyPages = items.length === 0 ? emptyPages + 1 : 0;
       if (emptyPages > MAX_EMPTY_PAGES) return `follows ${MAX_EMPTY_PAGES} empty ones in a row`;
       if (items.length === 0) return null;
-      repeats = pages.isRepeat(fingerprint(items)) ? repeats + 1 : 0;
-      const isLoop = repeats > (canMove && nextCursor !== null ? REPEATS_BY_GROWTH : 0);
+      const page = fingerprint(items);
+      const isSameAgain = page === previous;
+      previous = page;
+      repeats = pages.isRepeat(page) ? repeats + 1 : 0;
+      const isLoop = canMove ? repeats > REPEATS_BY_GROWTH || (isSameAgain && nextCursor === null) : repeats > 0;
       return isLoop ? 'has the records of a page that was read before' : null;
     },
   };

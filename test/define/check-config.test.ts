@@ -11,6 +11,7 @@ import { concat, lowercase } from '../../src/mapping/transforms/text.ts';
 import { isoDate } from '../../src/mapping/transforms/time.ts';
 import { bearer } from '../../src/source/auth/bearer.ts';
 import { cursor } from '../../src/source/pagination/cursor.ts';
+import { offset } from '../../src/source/pagination/offset.ts';
 import { signatures } from '../../src/webhook/signatures.ts';
 
 const customers = pgTable('customers', {
@@ -247,4 +248,9 @@ test('a definition of any shape gives problems, never an exception', async () =>
     fc.property(fc.oneof(fc.anything(), near), (definition) => !checkConfig(definition, {}).ok),
     { numRuns: 500 },
   );
+});
+
+test('pagination that does not fit its list is told with the entity', async (t) => {
+  const list = { ...read.list, pagination: offset({ param: 'skip' }) };
+  t.match(problemsOf(withEntity({ read: { ...read, list } })), { [`${E}.read.list.pageSize`]: /needed beside offset/ });
 });

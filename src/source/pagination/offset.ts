@@ -35,7 +35,7 @@ export type OffsetDefinition = OffsetOptions & { readonly kind: 'offset' };
 /** Pages are asked for by how many records to pass over. List oldest first, so that what is new comes at the end. */
 export const offset = (options: OffsetOptions): OffsetDefinition => ({ kind: 'offset', ...options });
 
-/** `start`: position of the page's first record. `seen`: how many of its records were on earlier pages. */
+/** `start`: position of the page's first record. `seen`: how many of its records the page before had at least. */
 type At = { readonly start: number; readonly seen: number };
 
 export function createOffset({ param, overlap = DEFAULT_OVERLAP, total: totalText }: OffsetOptions): Paginator {
@@ -53,8 +53,8 @@ export function createOffset({ param, overlap = DEFAULT_OVERLAP, total: totalTex
       // Pages that shrank can lie wholly within the overlap; such a page is full.
       const isFull = answer.pageSize !== null && count >= answer.pageSize;
       if (count <= seen && !isFull) return null;
-      const next = end - overlapOf(count, overlap);
-      return formatAt({ start: next, seen: Math.max(end, start + seen) - next });
+      const known = overlapOf(count, overlap);
+      return formatAt({ start: end - known, seen: known });
     },
     resize: (cursor, _from, to) =>
       to < 2
