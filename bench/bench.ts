@@ -58,10 +58,12 @@ async function main(): Promise<void> {
   );
 
   if (options.only.includes('client')) await measureClient(setting);
-  const database = await openPostgres(options.postgres ?? (process.env.DATABASE_URL || undefined));
-  if (database === null)
+  const needsDatabase = options.only.some((part) => part !== 'client');
+  const url = options.postgres ?? (process.env.DATABASE_URL || undefined);
+  const database = needsDatabase ? await openPostgres(url) : null;
+  if (database === null && needsDatabase)
     print('\nNo PostgreSQL: neither --postgres nor its programs. Only the embedded database is measured.');
-  else print(`PostgreSQL ${database.version}${database.isPrivate ? ', private, fsync on' : ''}`);
+  else if (database !== null) print(`PostgreSQL ${database.version}${database.isPrivate ? ', private, fsync on' : ''}`);
   try {
     let reference: number | null = null;
     if (database !== null) {

@@ -26,6 +26,30 @@ const busy =
   (strike) =>
     sendText(strike, status, echo(strike), { 'retry-after': wait });
 
+const DEEP = 100_000;
+const good = (id: string, more: string): string =>
+  `{"id":"${id}","email":"${id}@example.com","amount_cents":7,"updated_at":"2026-01-01T00:00:00.000Z"${more}}`;
+
+/** Items of a page as no honest source has them, between two that are fine. None of the others has a readable record but `odd-`. */
+const POISON = [
+  good('good-1', ''),
+  'null',
+  '1',
+  '"text"',
+  '[]',
+  '{}',
+  '{"id":null}',
+  '{"id":{"$gt":""}}',
+  '{"id":""}',
+  '{"id":"bad-1","email":7,"amount_cents":"much","updated_at":"never"}',
+  `{"id":"bad-2","email":${'['.repeat(DEEP)}${']'.repeat(DEEP)},"amount_cents":7,"updated_at":"2026-01-01T00:00:00Z"}`,
+  '{"id":"bad-3","email":"x","amount_cents":1e999,"updated_at":"2026-01-01T00:00:00Z"}',
+  good('odd-1', ',"__proto__":{"isAdmin":true},"constructor":{"prototype":{"isAdmin":true}}'),
+  good('odd-2', `,"more":${'{"a":'.repeat(DEEP)}1${'}'.repeat(DEEP)}`),
+  good('odd-3', ',"id":"odd-3"'),
+  good('good-2', ''),
+];
+
 /** What strikes by chance, and passes when it is tried again. */
 const FAULTS: readonly Misbehaviour[] = [
   (strike) => sendText(strike, 500, echo(strike)),
@@ -62,7 +86,8 @@ const TERMINAL_FAULTS: readonly Misbehaviour[] = [
  * Customers with a list in pages by cursor, and reads by id. Commands (`/control/…`): `fill?count=`, `change?count=`,
  * `remove?count=`, `records`, `faults?share=&terminal=` (shares of all answers, drawn from the seed), `mode?is=` (a path
  * that every answer follows from then on; nothing for none), `down?from=&is=` (the same as soon as that cursor is asked
- * for), `told` (answers given, by kind, and the cursors asked for), `heard` (the latest requests, with all
+ * for), `told` (answers given, by kind, and the cursors asked for), `poison` (the one page
+ * of the list is odd from now on), `heard` (the latest requests, with all
  * that came with them).
  */
 export function createCollection(seed: number) {
@@ -76,6 +101,7 @@ export function createCollection(seed: number) {
   let mode = '';
   let down: { readonly from: string; readonly mode: string } | null = null;
   let ticks = 0;
+  let isPoisoned = false;
 
   const put = (id: string) => {
     const tick = ++ticks;
@@ -119,6 +145,10 @@ export function createCollection(seed: number) {
       down = { from: query.get('from') ?? '', mode: query.get('is') ?? '' };
       return down;
     },
+    '/control/poison': () => {
+      isPoisoned = true;
+      return POISON.length;
+    },
     '/control/heard': () => heard,
     '/control/told': () => ({ ...told, cursors }),
   };
@@ -129,6 +159,7 @@ export function createCollection(seed: number) {
       const found = records.get(url.pathname.slice('/customers/'.length));
       return found === undefined ? sendText(strike, 404, '{}') : sendJson(strike, found);
     }
+    if (isPoisoned) return sendText(strike, 200, `{"data":[${POISON.join(',')}],"next_cursor":null}`);
     const after = url.searchParams.get('starting_after') ?? '';
     const since = url.searchParams.get('updated_since') ?? '';
     const rest = [...records.values()].filter(({ id, updated_at }) => id > after && updated_at >= since);

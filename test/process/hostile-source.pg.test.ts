@@ -176,3 +176,23 @@ test('a source that is down for a while: the run waits for it without a worker, 
   t.same(target, source);
   t.equal((await server.stop()).code, 0);
 });
+
+test('items that are no records, or nested 100,000 deep, cost themselves and nothing else', { skip }, async (t) => {
+  const { sql, api, serve } = await start(t);
+  await api.command('/poison');
+  const server = await serve('ingest,worker');
+  t.equal((await post(server, 'full')).status, 202);
+  await until(
+    'the run ends',
+    async () => (await sql`SELECT 1 FROM sync.sync_runs WHERE finished_at IS NOT NULL`).length > 0,
+  );
+  const rows = await sql<{ id: string }[]>`SELECT external_id AS id FROM e2e_customers ORDER BY external_id`;
+  t.same(
+    rows.map(({ id }) => id),
+    ['good-1', 'good-2', 'odd-1', 'odd-2', 'odd-3'],
+  );
+  const [run] = await sql`SELECT state, seen, inserted, failed, error_code FROM sync.sync_runs`;
+  t.match(run, { state: 'partial', inserted: 5, error_code: null });
+  t.equal(await isHealthy(server), '200,200,200');
+  t.equal((await server.stop()).code, 0);
+});

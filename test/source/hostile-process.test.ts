@@ -4,6 +4,7 @@ import type { ListDefinition, SourceDefinition } from '../../src/source/definiti
 import type { SourceErrorCode } from '../../src/source/error.ts';
 import { cursor } from '../../src/source/pagination/cursor.ts';
 import { linkHeader } from '../../src/source/pagination/link-header.ts';
+import { nextUrl } from '../../src/source/pagination/next-url.ts';
 import { sendText } from '../helpers/fake-api.ts';
 import { CANARY_ENVIRONMENT, CREDENTIALS, showsCanary } from '../hostile/credentials.ts';
 import { startHostileApi } from '../hostile/start-api.ts';
@@ -350,12 +351,18 @@ const ways: readonly string[] = [
 
 for (const [name, source] of Object.entries(CREDENTIALS)) {
   test(`${name} reaches no other origin, whatever a next link names`, async (t) => {
+    const kinds = [
+      ['/link', { pagination: linkHeader(), maxPages: 3 }],
+      ['/link/in-body', { pagination: nextUrl({ next: 'next' }), items: 'data', maxPages: 3 }],
+    ] as const;
     for (const to of ways) {
-      const attacked = await attack(t, '/link', { to }, { source, list: { pagination: linkHeader(), maxPages: 3 } });
-      const error = await failure(attacked.read());
-      t.ok(['foreign_link', 'invalid_response', 'not_found'].includes(error.code), `${to}: ${error.code}`);
-      t.notMatch(inspect(error), /stolen|passwd/, to);
-      t.notOk(showsCanary(inspect(error, { depth: 6 })), to);
+      for (const [path, list] of kinds) {
+        const attacked = await attack(t, path, { to }, { source, list });
+        const error = await failure(attacked.read());
+        t.ok(['foreign_link', 'invalid_response', 'not_found'].includes(error.code), `${to}: ${error.code}`);
+        t.notMatch(inspect(error), /stolen|passwd/, to);
+        t.notOk(showsCanary(inspect(error, { depth: 6 })), to);
+      }
     }
     t.same(await hostile.foreignSeen(), { connections: 0, requests: [] });
   });
