@@ -18,12 +18,12 @@ import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
 import type { BreakerChange } from './source/breaker.ts';
 import { createSourceClient, type SourceClient, type SourceDeps } from './source/client.ts';
-import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { resolveSource } from './source/resolve.ts';
 import { saveBreaker } from './store/source-states.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
 import type { Integration } from './sync/integration.ts';
+import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
 import { fingerprintOf } from './sync/stream.ts';
 
@@ -192,7 +192,7 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
           random: Math.random,
           sleep: (ms, signal) => wait(ms, undefined, { signal }),
           nowMs: Date.now,
-          ledger: createMemoryLedger(Date.now),
+          ledger: createLimitLedger(database.db, name),
           onBreaker: createBreakerNotes(database, name, log),
           log,
         });
