@@ -188,10 +188,9 @@ const readForm = {
   failures: failuresSchema.optional(),
 };
 
-const checkReadForm = (
-  form: { method?: string | undefined; body?: unknown; graphql?: unknown; paramsIn?: string | undefined },
-  context: z.RefinementCtx,
-) => {
+type CheckedForm = { method?: string | undefined; body?: unknown; graphql?: unknown; paramsIn?: string | undefined };
+
+const checkReadForm = (form: CheckedForm, context: z.RefinementCtx) => {
   const add = (path: string, message: string) => context.addIssue({ code: 'custom', message, path: [path] });
   if (form.body !== undefined && form.graphql !== undefined) add('body', 'cannot stand beside `graphql`');
   const hasBody = form.body !== undefined || form.graphql !== undefined;

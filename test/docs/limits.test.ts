@@ -75,6 +75,22 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
     'DEFAULT_MAX_RESPONSE_BYTES = 32 * 1024 * 1024',
   ],
   ['docs/integrations.md', 'up to 64 | 4 |', 'src/source/definition.ts', 'DEFAULT_CONCURRENCY = 4'],
+  ['docs/integrations.md', '| `3m`, or `timeout`', 'src/source/definition.ts', 'DEFAULT_DEADLINE_MS = 180_000'],
+  ['docs/integrations.md', 'up to 1,000 | 10 |', 'src/source/definition.ts', 'DEFAULT_BREAKER_FAILURES = 10'],
+  [
+    'docs/integrations.md',
+    'Then one request tries | `30s`',
+    'src/source/definition.ts',
+    'DEFAULT_BREAKER_OPEN_MS = 30_000',
+  ],
+  [
+    'docs/integrations.md',
+    'ids in one request; up to 1,000 | 50',
+    'src/source/definition.ts',
+    'DEFAULT_IDS_PER_REQUEST = 50',
+  ],
+  ['docs/integrations.md', 'at most 50 rules', 'src/source/failure/definition.ts', 'MAX_FAILURE_RULES = 50'],
+  ['docs/integrations.md', 'read up to 64 KiB', 'src/source/body.ts', 'MAX_ERROR_BYTES = 64 * 1024'],
   [
     'docs/integrations.md',
     'up to 26,214,400 | 1,048,576 |',
