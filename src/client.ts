@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import { readDatabaseNow } from './db/instants.ts';
 import { createLazyDatabase } from './db/lazy.ts';
 import { checkEndpoints } from './define/check-endpoints.ts';
 import type { TypedIntegration } from './define/definition.ts';
-import { type ConfigProblem, checkShape, createPlace } from './define/problems.ts';
+import { type ConfigProblem, checkShape, createPlace, type Place } from './define/problems.ts';
 import type { Log } from './lib/log.ts';
+import { createSealer, readKeys, type Sealer } from './lib/seal.ts';
 import type { Environment } from './lib/setting.ts';
 import { instantFromMs } from './model/instant.ts';
 import type { BatchForm } from './source/batch.ts';
@@ -19,6 +19,7 @@ import type { ClientCallOptions, EndpointFunctions } from './source/endpoint-typ
 import { createMemoryLedger } from './source/rate-limit/ledger.ts';
 import { createRequests } from './source/requests.ts';
 import { type ResolvedSource, resolveSource } from './source/resolve.ts';
+import { shareStores } from './sync/lazy-stores.ts';
 
 export type ClientOptions = {
   /** Where `env` and `secret` are looked up, and `DATABASE_URL`. Default: the process's own. */
@@ -44,12 +45,16 @@ export class ClientSetupError extends Error {
   }
 }
 
+/** How long `close` waits for tokens that are being renewed. */
+const MAX_SETTLE_MS = 5_000;
+
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
  * A typed client of an integration's source, for scripts: every declared endpoint as a function, with the authentication,
  * limits, retries, breaker and cache of the server. Nothing is connected before the first call. Where `DATABASE_URL` is set
- * the client shares tokens and limits with the servers on that database; else it counts for itself alone.
+ * the client shares limits, and with `SYNCLINE_ENCRYPTION_KEY` tokens, with the servers on that database; else it counts
+ * for itself alone.
  * Throws `ClientSetupError`; the functions throw `SourceError`, and `DatabaseError` when the database is not to be had.
  */
 export function createClient<const Forms extends AnyEndpoints, Given extends string>(
@@ -58,16 +63,18 @@ export function createClient<const Forms extends AnyEndpoints, Given extends str
 ): Client<Forms, Given> {
   const environment = options.environment ?? process.env;
   const log = options.log ?? SILENT;
-  const { source, endpoints } = prepare(integration, environment);
+  const { source, endpoints, sealer } = prepare(integration, environment);
   const url = environment.DATABASE_URL || null;
   const database = url === null ? null : createLazyDatabase({ url, poolSize: 2, ingestPoolSize: 1, log });
+  const shared = database === null ? null : shareStores(async () => (await database.open()).db, source.name, sealer);
   const nowMs = Date.now;
   const client = createSourceClient(source, {
-    now: async () => (database === null ? instantFromMs(nowMs()) : readDatabaseNow((await database.open()).db)),
+    now: shared?.now ?? (async () => instantFromMs(nowMs())),
     random: Math.random,
     sleep: (ms, signal) => wait(ms, undefined, { signal }),
     nowMs,
-    ledger: createMemoryLedger(nowMs),
+    ledger: shared?.ledger ?? createMemoryLedger(nowMs),
+    ...(shared?.tokens && { tokens: shared.tokens }),
     onBreaker: (change) => log.warn({ source: source.name, ...change }, 'the circuit breaker has changed'),
     log,
   });
@@ -86,6 +93,7 @@ export function createClient<const Forms extends AnyEndpoints, Given extends str
     },
   ]);
   const close = async () => {
+    await shared?.settled(MAX_SETTLE_MS);
     await client.close();
     await database?.close();
   };
@@ -99,7 +107,11 @@ const isBatch = (form: EndpointDefinition): form is BatchEndpoint & { readonly b
 // biome-ignore lint/suspicious/noExplicitAny: functions made from data cannot have the types of their declarations
 const asClient = <Forms extends AnyEndpoints, Given extends string>(made: any): Client<Forms, Given> => made;
 
-type Prepared = { source: ResolvedSource; endpoints: readonly (readonly [string, EndpointDefinition])[] };
+type Prepared = {
+  source: ResolvedSource;
+  sealer: Sealer | null;
+  endpoints: readonly (readonly [string, EndpointDefinition])[];
+};
 
 /** Everything that can be known before a connection is opened, told at once. */
 function prepare(
@@ -116,9 +128,29 @@ function prepare(
       ? resolveSource(integration.name, integration.source, environment)
       : null;
   if (resolution?.ok === false) for (const { path, problem } of resolution.problems) here.add(problem, path);
+  const sealer = readSealer(
+    environment,
+    shape?.auth?.kind === 'oauth2' && shape.auth.grant === 'authorization_code',
+    createPlace(problems),
+  );
   const endpoints = [...checked].flatMap(([name, form]) => (form === null ? [] : [[name, form] as const]));
-  if (resolution?.ok === true && problems.length === 0) return { source: resolution.source, endpoints };
+  if (resolution?.ok === true && problems.length === 0) return { source: resolution.source, sealer, endpoints };
   throw new ClientSetupError(problems);
+}
+
+/** Refresh tokens that are good for one use must be shared with the servers, or one of us would burn the other's. */
+function readSealer(environment: Environment, isNeeded: boolean, place: Place): Sealer | null {
+  if (!environment.DATABASE_URL) return null;
+  const text = environment.SYNCLINE_ENCRYPTION_KEY;
+  const here = place.at('SYNCLINE_ENCRYPTION_KEY');
+  if (!text) {
+    if (isNeeded) here.add('is needed beside DATABASE_URL: OAuth tokens are shared with the servers, sealed by it');
+    return null;
+  }
+  const result = readKeys(text);
+  if (result.ok) return createSealer(result.keys);
+  here.add(result.problem);
+  return null;
 }
 
 const isSource = (definition: unknown): definition is SourceDefinition => sourceSchema.safeParse(definition).success;

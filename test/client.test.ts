@@ -4,6 +4,7 @@ import { ClientSetupError, createClient } from '../src/client.ts';
 import { defineIntegration } from '../src/define/define.ts';
 import { secret } from '../src/lib/setting.ts';
 import { bearer } from '../src/source/auth/bearer.ts';
+import { oauth2 } from '../src/source/auth/oauth2.ts';
 import { endpoint } from '../src/source/endpoint.ts';
 import { cursor } from '../src/source/pagination/cursor.ts';
 import { type CallAnswer, type SeenCall, startSource } from './client-setup.ts';
@@ -239,4 +240,29 @@ test('a wrong argument, or a wrong field of an answer, does not compile', async 
     return score;
   };
   t.type(compileOnly, 'function');
+});
+
+test('nothing is connected before the first call, and a database that is not to be had is told by it', async (t) => {
+  const source = await startSource(t, () => ({ body: { data: ADA } }));
+  const environment = { CRM_TOKEN: 'test-token', DATABASE_URL: 'postgres://127.0.0.1:1/nowhere' };
+  const client = createClient(crm(source.baseUrl), { environment });
+  await t.rejects(client.getContact({ id: '1' }), { name: 'DatabaseError' });
+  t.equal(source.seen.length, 0, 'nothing is sent without the shared limits');
+  await client.close();
+});
+
+test('refresh tokens are never kept apart from those of the servers', async (t) => {
+  const auth = oauth2({
+    grant: 'authorization_code',
+    authorizeUrl: 'https://crm.example/authorize',
+    tokenUrl: 'https://crm.example/token',
+    clientId: 'id',
+    clientSecret: 'secret',
+    refreshToken: 'refresh',
+  });
+  const definition = { ...crm('https://crm.example'), source: { baseUrl: 'https://crm.example', auth } };
+  const environment = { CRM_TOKEN: 'test-token', DATABASE_URL: 'postgres://127.0.0.1:1/nowhere' };
+  t.throws(() => createClient(definition, { environment }), { message: /SYNCLINE_ENCRYPTION_KEY: is needed/ });
+  const key = { SYNCLINE_ENCRYPTION_KEY: 'too short' };
+  t.throws(() => createClient(definition, { environment: { ...environment, ...key } }), { message: /32 random bytes/ });
 });

@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { z } from 'zod';
 import { entity } from '../../src/define/define.ts';
 import { constant, deletedAt, field, fields, required, syncedAt, withDefault } from '../../src/mapping/field.ts';
+import { lookup } from '../../src/mapping/lookup.ts';
 import { oneOf } from '../../src/mapping/transforms/choice.ts';
 import { codec, json, jsonText, transform } from '../../src/mapping/transforms/custom.ts';
 import { cents, toBigint, toDecimal } from '../../src/mapping/transforms/number.ts';
@@ -203,5 +204,28 @@ test('a column that cannot be null must be mapped, and never to null', async (t)
   // @ts-expect-error: it is null while the record lives
   entity({ ...base, target: strict, mapping: { id, name: field('status'), goneAt: deletedAt() } });
   entity({ ...base, target: strict, mapping: { id, name: field('email'), goneAt: field('created', epochSeconds) } });
+  t.ok(made);
+});
+
+test('a lookup fits into a column as what it takes', async (t) => {
+  const users = { by: 'id', take: 'name' } as const;
+  const made = entity({ ...base, mapping: { id, email: field('status', lookup('users', users)) } });
+  entity({ ...base, mapping: { id, email: field('cents', lookup('users', users), trim, lowercase) } });
+  entity({ ...base, mapping: { id, orders: field('status', lookup('users', { ...users, as: z.number() })) } });
+  entity({
+    ...base,
+    mapping: {
+      id,
+      status: field('status', lookup('users', { ...users, as: z.enum(['enabled']), otherwise: 'unknown' })),
+    },
+  });
+  // @ts-expect-error: text into integer
+  entity({ ...base, mapping: { id, orders: field('status', lookup('users', users)) } });
+  // @ts-expect-error: a list is no id
+  entity({ ...base, mapping: { id, email: field('tags', lookup('users', users)) } });
+  // @ts-expect-error: what stands in is a number
+  entity({ ...base, mapping: { id, email: field('status', lookup('users', { ...users, otherwise: 0 })) } });
+  // @ts-expect-error: a number into text
+  entity({ ...base, mapping: { id, email: field('status', lookup('users', { ...users, as: z.number() })) } });
   t.ok(made);
 });
