@@ -55,7 +55,7 @@ export function learn(state: LimitState, flight: Flight, observations: readonly 
   for (const seen of observations) {
     const key = learnedKeyOf(seen.key);
     const known = state.learned[key];
-    const isNewer = known === undefined || flight.at >= known.at || seen.remaining < leftOf(known, nowMs) + known.lost;
+    const isNewer = known === undefined || flight.at > known.at || seen.remaining < leftOf(known, nowMs) + known.lost;
     if (!isNewer) {
       known.seenAt = nowMs;
       continue;
