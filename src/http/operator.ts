@@ -86,7 +86,7 @@ function pauseRoutes(app: FastifyInstance, { db, deps, integrations, wakeRuns }:
   };
   app.post<{ Params: { integration: string } }>('/integrations/:integration/pause', async (request) => {
     const integration = find(request.params.integration);
-    const { reason = null } = parseInput(pauseSchema, request.body ?? {});
+    const { reason = null } = parseInput(pauseSchema, request.body || {}); // '' is what some clients send for nothing
     await pauseIntegration(db, integration, reason);
     return { integration, paused: await readPause(db, integration) };
   });

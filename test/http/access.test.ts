@@ -13,6 +13,8 @@ const GUARDED: readonly (readonly [method: 'GET' | 'POST' | 'DELETE', path: stri
   ['GET', '/sync/runs/01a1fd07-abda-72fa-aa81-229987e03ce3'],
   ['POST', '/sync/runs/01a1fd07-abda-72fa-aa81-229987e03ce3/cancel'],
   ['POST', '/sync/runs/01a1fd07-abda-72fa-aa81-229987e03ce3/approve'],
+  ['POST', '/integrations/shop/pause'],
+  ['POST', '/integrations/shop/resume'],
   ['GET', '/dead-letters'],
   ['POST', '/dead-letters/1/retry'],
   ['POST', '/dead-letters/retry'],
