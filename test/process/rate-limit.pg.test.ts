@@ -10,6 +10,7 @@ import { skipWithoutPostgres, startPostgres } from '../helpers/postgres.ts';
 
 const skip = skipWithoutPostgres();
 const REQUESTS = 100;
+const TIMEOUT_MS = 240_000;
 const here = fileURLToPath(import.meta.url);
 const isSourceRun = here.endsWith('.ts');
 
@@ -74,6 +75,7 @@ function usedShare(arrivals: readonly number[], perMs: number): number {
 
 test('two processes that share 100 requests per 3 s never exceed them, and use at least nine tenths', {
   skip,
+  timeout: TIMEOUT_MS,
 }, async (t) => {
   const arrivals = await countArrivals(t, '3s', 4 * REQUESTS + 1);
   t.ok(fullestSpan(arrivals, 3_000) <= REQUESTS, `at most ${fullestSpan(arrivals, 3_000)} in 3 s`);
@@ -82,7 +84,7 @@ test('two processes that share 100 requests per 3 s never exceed them, and use a
 
 test('two processes that share 100 requests per minute never exceed them, and use at least nine tenths', {
   skip: skip || (process.env.CI ? false : 'takes two minutes: in CI only'),
-  timeout: 180_000,
+  timeout: TIMEOUT_MS,
 }, async (t) => {
   const arrivals = await countArrivals(t, '1m', 2 * REQUESTS + 1);
   t.ok(fullestSpan(arrivals, 60_000) <= REQUESTS, `at most ${fullestSpan(arrivals, 60_000)} in a minute`);
