@@ -9,11 +9,14 @@ import { readDatabaseNow } from './db/instants.ts';
 import { migrationState } from './db/migrate.ts';
 import { createAccessGuard } from './http/access.ts';
 import { healthRoutes, type ReadinessCheck } from './http/health.ts';
+import { oauthRoutes } from './http/oauth.ts';
 import { operatorRoutes } from './http/operator.ts';
 import { createServer } from './http/server.ts';
 import { webhookRoutes } from './http/webhooks.ts';
 import { withoutMessages } from './lib/log.ts';
 import { RUN_LEASE_MS } from './model/run.ts';
+import type { Authorization } from './source/auth/oauth2-authorization.ts';
+import type { TokenStore } from './source/auth/token-store.ts';
 import type { LimitRow } from './source/rate-limit/limiter.ts';
 import { insertDeliveries } from './store/inbox.ts';
 import { acquireLease, type Lease, releaseLease, renewLease } from './store/leases.ts';
@@ -24,6 +27,7 @@ import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
 import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
 import type { Integration } from './sync/integration.ts';
+import { resumeIntegration } from './sync/pause.ts';
 import { createTurnedAwayLog } from './sync/receive.ts';
 import { runReconcile } from './sync/reconcile.ts';
 import { rereadOnce } from './sync/reread.ts';
@@ -59,6 +63,9 @@ export type AppOptions = {
   readonly integrations: ReadonlyMap<string, Integration>;
   /** Cron expressions of each stream. */
   readonly schedules: ReadonlyMap<string, { readonly incremental: string | null; readonly full: string | null }>;
+  /** Of the integrations that a person must authorize; they need the token store. */
+  readonly authorizations?: ReadonlyMap<string, Authorization>;
+  readonly tokens?: TokenStore;
   readonly log: Logger;
   readonly version: string;
   readonly nowMs: () => number;
@@ -112,6 +119,26 @@ export async function createApp(options: AppOptions): Promise<App> {
     limitsOf: limitsOf(integrations),
     stopping: stopping.signal,
   });
+  const { tokens, authorizations = new Map() } = options;
+  if (settings.sealer !== null && tokens !== undefined && authorizations.size > 0) {
+    await server.register(oauthRoutes, {
+      guard: createAccessGuard(settings.adminToken),
+      authorize: {
+        db,
+        sealer: settings.sealer,
+        tokens,
+        log,
+        authorizations,
+        onAuthorized: async (integration) => {
+          if (!(await resumeIntegration(db, integration, 'authorized'))) return;
+          wakeRuns(loops)();
+          deps.wakeHints();
+        },
+      },
+      publicUrl: settings.publicUrl,
+      stopping: stopping.signal,
+    });
+  }
   if (hasRole('ingest')) {
     const { store } = createGroupCommit((deliveries) => insertDeliveries(database.ingestDb, deliveries));
     await server.register(webhookRoutes, {

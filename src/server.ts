@@ -16,6 +16,7 @@ import { checkConfig } from './define/check-config.ts';
 import type { ConfigDefinition } from './define/definition.ts';
 import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
+import { type Authorization, prepareAuthorization } from './source/auth/oauth2-authorization.ts';
 import type { BreakerChange } from './source/breaker.ts';
 import { createSourceClient, type SourceClient, type SourceDeps } from './source/client.ts';
 import { resolveSource } from './source/resolve.ts';
@@ -26,9 +27,12 @@ import type { Integration } from './sync/integration.ts';
 import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
 import { fingerprintOf } from './sync/stream.ts';
+import { createTokenStore, type DurableTokenStore, resealTokens } from './sync/token-store.ts';
 
 /** Where drizzle notes which of the user's migrations are applied. */
 const USER_MIGRATIONS_TABLE = 'user_migrations';
+/** At the stop, for the answer to a request for tokens that is under way. */
+const MAX_SETTLING_MS = 2_000;
 
 export type StartOptions = {
   readonly environment: Environment;
@@ -57,18 +61,23 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const log = withoutMessages(options.log ?? createLogger(settings));
   const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
   const clients: SourceClient[] = [];
+  const tokens = settings.sealer === null ? null : createTokenStore({ db: database.db, sealer: settings.sealer });
   const closeAll = async () => {
+    // A refresh token that was given and not stored is lost.
+    await tokens?.settled(MAX_SETTLING_MS);
     await Promise.allSettled(clients.map((client) => client.close()));
     await database.close();
   };
   try {
     await applyMigrations(database, config);
+    if (settings.sealer !== null) await resealTokens({ db: database.db, sealer: settings.sealer, log });
     const integrations = assembleAll(config.definition, {
       settings,
       database,
       clients,
       log,
       environment: options.environment,
+      tokens,
     });
     await assertTargets(database, integrations);
     for (const { name, streams } of integrations.values()) {
@@ -83,6 +92,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       database,
       integrations,
       schedules: schedulesOf(config.definition),
+      ...(tokens === null ? {} : { tokens }),
+      authorizations: authorizationsOf(config.definition, options.environment),
       log,
       version: readVersion(),
       nowMs: Date.now,
@@ -135,6 +146,7 @@ async function readAll({
   if (!loaded.ok) problems.push({ path: 'SYNCLINE_CONFIG', problem: loaded.problem });
   const checked = loaded.ok ? checkConfig(loaded.definition, environment) : null;
   if (loaded.ok && checked?.ok) problems.push(...migrationProblems(checked.definition, loaded.folder));
+  if (checked?.ok) problems.push(...keyProblems(checked.definition, environment));
   if (checked !== null && !checked.ok) problems.push(...checked.problems);
   if (problems.length > 0 || !settings.ok || !loaded.ok || checked === null || !checked.ok)
     throw new StartError(problems);
@@ -166,16 +178,40 @@ function migrationProblems(definition: ConfigDefinition, folder: string): StartP
   ];
 }
 
+/** A bad key is reported with the other settings. */
+function keyProblems({ integrations }: ConfigDefinition, environment: Environment): StartProblem[] {
+  const needing = integrations.filter(
+    ({ source: { auth } }) => auth?.kind === 'oauth2' && auth.grant === 'authorization_code',
+  );
+  if (needing.length === 0 || environment.SYNCLINE_ENCRYPTION_KEY) return [];
+  const names = needing.map(({ name }) => name).join(', ');
+  return [
+    {
+      path: 'SYNCLINE_ENCRYPTION_KEY',
+      problem: `needed because a person authorizes ${names}, and the tokens of that are kept sealed; set one, for example from: openssl rand -base64 32`,
+    },
+  ];
+}
+
+const authorizationsOf = ({ integrations }: ConfigDefinition, environment: Environment) =>
+  new Map(
+    integrations.flatMap(({ name, source }): [string, Authorization][] => {
+      const authorization = prepareAuthorization(source, environment, Date.now);
+      return authorization === null ? [] : [[name, authorization]];
+    }),
+  );
+
 type AssembleParts = {
   settings: ServerSettings;
   database: Database;
   clients: SourceClient[];
   log: Logger;
   environment: Environment;
+  tokens: DurableTokenStore | null;
 };
 
 function assembleAll(definition: ConfigDefinition, parts: AssembleParts): ReadonlyMap<string, Integration> {
-  const { settings, database, clients, log, environment } = parts;
+  const { settings, database, clients, log, environment, tokens } = parts;
   const integrations = definition.integrations.map((one) =>
     assembleIntegration(one, {
       environment,
@@ -194,6 +230,7 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
           nowMs: Date.now,
           ledger: createLimitLedger(database.db, name),
           onBreaker: createBreakerNotes(database, name, log),
+          ...(tokens === null ? {} : { tokens }),
           log,
         });
         clients.push(client);

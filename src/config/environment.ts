@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { createSealer, readKeys, type Sealer } from '../lib/seal.ts';
 import type { Environment } from '../lib/setting.ts';
 
 export const ROLES = ['ingest', 'worker', 'scheduler'] as const;
@@ -43,6 +44,15 @@ const environmentSchema = z.object({
     .min(MIN_TOKEN_LENGTH, `expected at least ${MIN_TOKEN_LENGTH} characters`)
     .regex(/^[\x21-\x7e]*$/, 'expected printable characters without blanks')
     .optional(),
+  SYNCLINE_ENCRYPTION_KEY: z
+    .string()
+    .transform((text, context): Sealer => {
+      const keys = readKeys(text);
+      if (keys.ok) return createSealer(keys.keys);
+      context.addIssue({ code: 'custom', message: keys.problem });
+      return z.NEVER;
+    })
+    .optional(),
   SYNCLINE_PUBLIC_URL: z
     .url({ protocol: /^https?$/, error: 'expected a URL such as https://sync.example.com' })
     .optional(),
@@ -62,6 +72,8 @@ export type ServerSettings = {
   readonly host: string;
   readonly configPath: string;
   readonly adminToken: string | null;
+  /** Seals and opens under the keys of SYNCLINE_ENCRYPTION_KEY, which it does not show; null without one. */
+  readonly sealer: Sealer | null;
   readonly publicUrl: string | null;
   readonly logLevel: string;
   readonly roles: readonly Role[];
@@ -108,6 +120,7 @@ export function readSettings(environment: Environment): SettingsResult {
       host: values.HOST,
       configPath: values.SYNCLINE_CONFIG,
       adminToken: values.SYNCLINE_ADMIN_TOKEN ?? null,
+      sealer: values.SYNCLINE_ENCRYPTION_KEY ?? null,
       publicUrl: values.SYNCLINE_PUBLIC_URL ?? null,
       logLevel: values.LOG_LEVEL,
       roles: values.SYNCLINE_ROLE,

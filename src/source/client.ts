@@ -4,6 +4,7 @@ import type { Log } from '../lib/log.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Instant } from '../model/instant.ts';
+import type { TokenStore } from './auth/token-store.ts';
 import { createBoundedStore } from './bounded-store.ts';
 import { type BreakerChange, createBreaker } from './breaker.ts';
 import { type CallOptions, createCall, type Reply } from './call.ts';
@@ -20,7 +21,6 @@ import type { LimitRow } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
 import { createRequests, type Params } from './requests.ts';
 import type { ResolvedSource } from './resolve.ts';
-import { createSlots } from './slots.ts';
 
 export type SourceDeps = {
   /** The database's clock: page and read times order observations. */
@@ -35,6 +35,8 @@ export type SourceDeps = {
   readonly ledger: Ledger;
   /** Told of every change of the circuit breaker. It must return at once; what it throws is only logged. */
   readonly onBreaker: (change: BreakerChange) => void;
+  /** Where tokens are kept. Default: in memory, for this client alone. */
+  readonly tokens?: TokenStore;
   readonly log: Log;
 };
 
@@ -106,7 +108,7 @@ const MAX_CONNECT_MS = 10_000;
 /** Short, since servers drop idle connections without a word, and a request sent on a dropped one costs an attempt. */
 const KEEP_ALIVE_MS = 10_000;
 
-/** A client for one source. It shares connections, slots and rate limits among all callers; it knows no entity. */
+/** A client for one source. It shares connections and rate limits among all callers; it knows no entity. */
 export function createSourceClient(source: ResolvedSource, deps: SourceDeps): SourceClient {
   const { timeoutMs, maxResponseBytes, concurrency } = source;
   // A Pool, not an Agent: it is bound to one origin, so that no mistake of ours can send credentials to another.
@@ -134,7 +136,6 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     ...deps,
     sourceName: source.name,
     exchange: createExchange({ dispatcher, auth, headers, failures: source.failures, maxResponseBytes, nowMs }),
-    slots: createSlots(concurrency),
     limiter,
     breaker: createBreaker({ ...source.breaker, nowMs, onChange: tellBreaker(deps, source.name) }),
     maxAttempts: source.maxAttempts,

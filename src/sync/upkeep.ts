@@ -4,6 +4,7 @@ import { readDatabaseNow } from '../db/instants.ts';
 import { addMs } from '../model/instant.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireDeliveries } from '../store/inbox.ts';
+import { expireFlows } from '../store/oauth-flows.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
 import { pruneRuns } from '../store/run-orders.ts';
@@ -51,6 +52,7 @@ const EXPIRES: { readonly [kind: string]: (db: Db) => Promise<number> } = {
   history: (db) =>
     pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
   runs: (db) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
+  authorizations: (db) => expireFlows(db, MAX_ROWS),
   tombstones: (db) => expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
 };
 

@@ -1,6 +1,15 @@
+import { createHash } from 'node:crypto';
 import type { Instant } from '../../model/instant.ts';
 import type { GrantedTokens } from './token-cache.ts';
 import type { StoredTokens, TokenSet } from './token-store.ts';
+
+/** Scopes that are wanted and that the answer, which names some, does not name. */
+export function missingScopes(scope: string | null, wanted: readonly string[]): readonly string[] {
+  if (scope === null) return [];
+  // By the standard blanks stand between them; GitHub and Slack put commas.
+  const given = new Set(scope.split(/[\s,]+/));
+  return wanted.filter((name) => !given.has(name));
+}
 
 /** What new tokens are asked for with. */
 export type Basis = {
@@ -14,6 +23,8 @@ export type Basis = {
 
 /** A refresh token given as a setting, and its hash: by that it is known later to be superseded. */
 export type Seed = { readonly refreshToken: string; readonly hash: string };
+
+export const hashSeed = (refreshToken: string): string => createHash('sha256').update(refreshToken).digest('base64url');
 
 /** Enough for one process that was slow and one that took over; more are answers of the same kind. */
 const MAX_SPARES = 3;
@@ -60,6 +71,21 @@ export const tokensOf = (granted: GrantedTokens, basis: Basis, requestedAt: Inst
   seeds: basis.seeds,
   refused: null,
 });
+
+/** The tokens of a person's authorization: a family of their own, which supersedes the refresh token in the settings. */
+export const authorizedTokens = (
+  granted: GrantedTokens,
+  { requestedAt, family, seeds }: Pick<TokenSet, 'requestedAt' | 'family' | 'seeds'>,
+): TokenSet => tokensOf(granted, { ...NOTHING, family, seeds: seeds.slice(0, MAX_SEEDS) }, requestedAt);
+
+const NOTHING: Basis = {
+  refreshToken: null,
+  spares: [],
+  family: OWN_FAMILY,
+  seeds: [],
+  isNewSeed: false,
+  wasAnswerLost: false,
+};
 
 /** The same refresh tokens, noted as refused: sources have been known to err, and they are all that there is. */
 export const refusedTokens = (basis: Basis, at: Instant, isAnswerLost: boolean): TokenSet => ({

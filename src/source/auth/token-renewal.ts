@@ -1,7 +1,15 @@
-import { createHash } from 'node:crypto';
 import { SourceError } from '../error.ts';
 import type { AuthDeps } from './authenticator.ts';
-import { type Basis, basisOf, refusedTokens, type Seed, supersedes, tokensOf } from './token-basis.ts';
+import {
+  type Basis,
+  basisOf,
+  hashSeed,
+  missingScopes,
+  refusedTokens,
+  type Seed,
+  supersedes,
+  tokensOf,
+} from './token-basis.ts';
 import type { Grant, GrantedTokens, TokenCacheOptions } from './token-cache.ts';
 import { keepTokens, type Unsaved } from './token-keeping.ts';
 import { isInvalidGrant } from './token-refusal.ts';
@@ -156,21 +164,20 @@ export function createTokenRenewal(deps: RenewalDeps, grant: Grant, options: Tok
     const freshUntilMs = freshUntil(tokens, askedMs - ageMs);
     const isFresh = freshUntilMs === null || deps.nowMs() < freshUntilMs;
     const { accessToken } = tokens;
-    if (accessToken !== null && accessToken !== refused && isFresh && missingScopes(tokens).length === 0)
+    if (
+      accessToken !== null &&
+      accessToken !== refused &&
+      isFresh &&
+      missingScopes(tokens.scope, options.scopes ?? []).length === 0
+    )
       return { accessToken, freshUntilMs };
     if (tokens.refused !== null && (now - tokens.refused.at) / 1_000 < REFUSED_FOR_MS)
       throw refusal(tokens.refused.isAnswerLost);
     return null;
   }
 
-  const missingScopes = ({ scope }: TokenSet): readonly string[] => {
-    if (scope === null) return [];
-    const given = new Set(scope.split(/[\s,]+/));
-    return (options.scopes ?? []).filter((wanted) => !given.has(wanted));
-  };
-
   function assertScopes(tokens: TokenSet): void {
-    const missing = missingScopes(tokens);
+    const missing = missingScopes(tokens.scope, options.scopes ?? []);
     if (missing.length === 0) return;
     const wayOut = needsPerson ? `authorize again ${where}` : 'let the source grant them';
     throw new SourceError('unauthorized', `${name}: the token lacks the scopes ${missing.join(', ')}: ${wayOut}`);
@@ -208,7 +215,7 @@ export function createTokenRenewal(deps: RenewalDeps, grant: Grant, options: Tok
 }
 
 const seedOf = (refreshToken: string | null): Seed | null =>
-  refreshToken === null ? null : { refreshToken, hash: createHash('sha256').update(refreshToken).digest('base64url') };
+  refreshToken === null ? null : { refreshToken, hash: hashSeed(refreshToken) };
 
 /** By the clock that `requestedMs` is of. */
 function freshUntil({ lifetimeMs }: TokenSet, requestedMs: number): number | null {
