@@ -5,15 +5,13 @@ import type { Breaker } from './breaker.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
 import type { Answer, Exchange, Exchanged } from './exchange.ts';
 import type { Lane } from './lane.ts';
-import type { Limiter } from './rate-limit/limiter.ts';
+import type { Limiter, Permit } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
 import { decideAfterFailure, MAX_WAIT_MS } from './retry.ts';
-import type { Slots } from './slots.ts';
 
 export type CallDeps = {
   readonly sourceName: string;
   readonly exchange: Exchange;
-  readonly slots: Slots;
   readonly limiter: Limiter;
   readonly breaker: Breaker;
   readonly maxAttempts: number;
@@ -43,7 +41,7 @@ export type Call = (request: SourceRequest, options: CallOptions) => Promise<Rep
 const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'gone']);
 
 /**
- * One request with its retries, within `deadlineMs`. Slot and permit are held per attempt, so that a request which backs
+ * One request with its retries, within `deadlineMs`. A permit is held per attempt, so that a request which backs
  * off does not keep others from going. Throws `SourceError`; errors of `now` and `sleep` pass through.
  */
 export function createCall(deps: CallDeps): Call {
@@ -110,7 +108,7 @@ async function attemptOnce(
   const { signal } = options;
   const askedAtMs = deps.nowMs();
   deps.breaker.assertClosed(endpoint);
-  const { permit, release } = await enter(deps, endpoint, options, progress);
+  const permit = await enter(deps, endpoint, options, progress);
   let exchanged: Exchanged | null = null;
   try {
     const startedAt = await progress.start();
@@ -121,37 +119,32 @@ async function attemptOnce(
     return { startedAt, exchanged };
   } finally {
     permit.finish(exchanged?.answer ?? null);
-    release();
   }
 }
 
-/** Waits for a slot and for the limits, no longer than to the deadline. */
-async function enter(deps: CallDeps, endpoint: string, options: CallOptions, { remainingMs, lastError }: Progress) {
+/** Waits for leave, no longer than to the deadline. It is given to no more attempts than may be under way at once. */
+async function enter(
+  { limiter }: CallDeps,
+  endpoint: string,
+  { lane, signal }: CallOptions,
+  { remainingMs, lastError }: Progress,
+): Promise<Permit> {
   // Nothing waits that long for the limits, and a signal of its own costs every attempt some microseconds.
-  if (remainingMs > MAX_WAIT_MS) return await enterWith(deps, endpoint, options);
+  if (remainingMs > MAX_WAIT_MS) return await limiter.acquire({ endpoint, lane, signal });
   const deadline = new AbortController();
   const end = () => deadline.abort();
   const timer = setTimeout(end, Math.max(0, remainingMs));
-  options.signal.addEventListener('abort', end, { once: true });
-  if (options.signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
   try {
-    return await enterWith(deps, endpoint, { ...options, signal: deadline.signal });
+    return await limiter.acquire({ endpoint, lane, signal: deadline.signal });
   } catch (error) {
-    if (deadline.signal.aborted && !options.signal.aborted) throw tooLate(endpoint, lastError);
+    if (deadline.signal.aborted && !signal.aborted) throw tooLate(endpoint, lastError);
     throw error;
   } finally {
     clearTimeout(timer);
-    options.signal.removeEventListener('abort', end);
+    signal.removeEventListener('abort', end);
   }
-}
-
-/** Leave first: it is given in the order of lanes, to no more attempts than there are slots. A slot held while waiting would be kept from a higher lane. */
-async function enterWith(deps: CallDeps, endpoint: string, { lane, signal }: CallOptions) {
-  const permit = await deps.limiter.acquire({ endpoint, lane, signal });
-  const release = await deps.slots.acquire(signal);
-  if (release !== null) return { permit, release };
-  permit.finish(null);
-  throw aborted(endpoint);
 }
 
 /** The failure before tells more than that there is no time for another attempt. */
