@@ -6,6 +6,8 @@ const WINDOW = 1_000;
 const MAX_EMPTY_PAGES = 1_000;
 /** Positions in a list move when it grows, so that an honest source can give a page again. */
 const REPEATS_BY_GROWTH = 2;
+/** Levels of a record that tell it from another one. */
+const FINGERPRINT_DEPTH = 8;
 
 /**
  * Notices when a listing comes back to a cursor that it has given before: at once within the last 1,000, and loops
@@ -66,6 +68,14 @@ export function createListGuard({ start, canMove }: { readonly start: string | n
 
 /** Of a page with items. Its ends and their distance are enough: records differ at least in their ids. */
 function fingerprint(items: readonly unknown[]): string {
-  const ends = JSON.stringify([items.length, items[0], items.at(-1)]);
+  const ends = JSON.stringify([items.length, upTo(FINGERPRINT_DEPTH, items[0]), upTo(FINGERPRINT_DEPTH, items.at(-1))]);
   return createHash('sha256').update(ends).digest('base64url');
+}
+
+/** A source can nest deeper than a stack reaches. */
+function upTo(depth: number, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0) return null;
+  if (Array.isArray(value)) return value.map((inner) => upTo(depth - 1, inner));
+  return Object.entries(value).map(([key, inner]) => [key, upTo(depth - 1, inner)]);
 }

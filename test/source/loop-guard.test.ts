@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { test } from 'tap';
-import { createLoopGuard } from '../../src/source/loop-guard.ts';
+import { createListGuard, createLoopGuard } from '../../src/source/loop-guard.ts';
 
 /** How many cursors are taken before the loop is noticed, of `lead` cursors followed by a loop of `length`. */
 function noticedAfter(lead: number, length: number): number {
@@ -31,4 +31,12 @@ test('cursors that never repeat are never taken for a loop', async (t) => {
   let repeats = 0;
   for (let index = 0; index < 100_000; index++) if (guard.isRepeat(String(index))) repeats += 1;
   t.equal(repeats, 0);
+});
+
+test('records nested deeper than a stack reaches are compared all the same', async (t) => {
+  const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+  const guard = createListGuard({ start: null, canMove: false });
+  t.equal(guard.problemOf([{ id: 1, deep }], 'a'), null);
+  t.equal(guard.problemOf([{ id: 2, deep }], 'b'), null);
+  t.match(guard.problemOf([{ id: 1, deep }], 'c'), /has the records of a page/);
 });
