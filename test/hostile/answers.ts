@@ -1,5 +1,5 @@
 import { gzipSync } from 'node:zlib';
-import { echo, FINE, type Misbehaviour, sendJson, sendText } from './strike.ts';
+import { echo, FINE, type Misbehaviour, type Strike, sendJson, sendText } from './strike.ts';
 
 /** A status of the query's choice with its `wait` as Retry-After, for the first `times` requests; then a proper answer. */
 const status: Misbehaviour = (strike) => {
@@ -18,13 +18,19 @@ const status: Misbehaviour = (strike) => {
 export const answers: Readonly<Record<string, Misbehaviour>> = {
   '/status': status,
   /** A login that gives a token which tells the password. */
-  '/token': (strike) => {
-    let body = '';
-    strike.request.setEncoding('utf8').on('data', (text) => {
-      body += text;
-    });
-    strike.request.once('end', () => sendJson(strike, { token: `session-${JSON.parse(body).password}` }));
-  },
+  '/token': (strike) =>
+    void readBody(strike).then((body) => sendJson(strike, { token: `session-${JSON.parse(body).password}` })),
+  /** Tokens which tell what they were got for, wherever that was written. */
+  '/oauth/token': (strike) =>
+    void readBody(strike).then((body) => {
+      const basic = Buffer.from(
+        strike.request.headers.authorization?.slice('Basic '.length) ?? '',
+        'base64',
+      ).toString();
+      const secret = new URLSearchParams(body).get('client_secret') ?? basic.split(':')[1];
+      const tokens = { access_token: `access-${secret}`, refresh_token: `refresh-${secret}` };
+      sendJson(strike, { ...tokens, token_type: 'Bearer', expires_in: 3_600 });
+    }),
   '/errors/graphql': (strike) =>
     sendJson(strike, {
       data: null,
@@ -45,3 +51,9 @@ export const answers: Readonly<Record<string, Misbehaviour>> = {
   '/empty/205': ({ response }) => response.writeHead(205).end(),
   '/empty/304': ({ response }) => response.writeHead(304, { etag: '"x"' }).end(),
 };
+
+async function readBody({ request }: Strike): Promise<string> {
+  let body = '';
+  for await (const text of request.setEncoding('utf8')) body += text;
+  return body;
+}

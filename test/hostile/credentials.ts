@@ -5,6 +5,7 @@ import { bearer } from '../../src/source/auth/bearer.ts';
 import { hmac } from '../../src/source/auth/hmac.ts';
 import { jwt } from '../../src/source/auth/jwt.ts';
 import { login } from '../../src/source/auth/login.ts';
+import { oauth2 } from '../../src/source/auth/oauth2.ts';
 import type { SourceDefinition } from '../../src/source/definition.ts';
 
 /** No more than letters and digits, so that no way of writing it down changes it, and long enough to be there by no accident. */
@@ -32,6 +33,20 @@ export const CREDENTIALS: Readonly<Record<string, Partial<SourceDefinition>>> = 
   // The hostile API makes the token out of the password.
   'a token for a password': {
     auth: login({ url: '/token', body: { user: 'reader', password: canary }, token: 'token', lifetime: '1h' }),
+  },
+  'OAuth client credentials': {
+    auth: oauth2({ grant: 'client_credentials', tokenUrl: '/oauth/token', clientId: 'reader', clientSecret: canary }),
+  },
+  'an OAuth refresh token': {
+    auth: oauth2({
+      grant: 'authorization_code',
+      tokenUrl: '/oauth/token',
+      authorizeUrl: 'https://accounts.example.com/authorize',
+      clientId: 'reader',
+      clientSecret: canary,
+      refreshToken: canary,
+      clientAuth: 'post',
+    }),
   },
   'a header of the definition': { headers: { cookie: canary } },
 };

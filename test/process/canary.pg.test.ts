@@ -10,6 +10,8 @@ import { SHOP_CONFIG, startServerProcess } from './setup.ts';
 
 const CONFIG = join(dirname(SHOP_CONFIG), SHOP_CONFIG.replace(/^.*server\.config/, 'hostile.config'));
 const WEBHOOK_SECRET = `whsec_${Buffer.from(`webhook-${CANARY}-webhook`).toString('base64')}`;
+/** 32 bytes, as text that can be looked for. */
+const ENCRYPTION_KEY = Buffer.from(`key-${CANARY}`.padEnd(32, '-')).toString('base64');
 const ADMIN_TOKEN = `admin-${CANARY}-admin`;
 
 /** Failures whose answers repeat our own request, where they have a body at all. */
@@ -56,6 +58,7 @@ test('canary secrets in every credential show in no log line, no answer and no t
       SYNCLINE_CONFIG: CONFIG,
       SYNCLINE_ROLE: 'ingest,worker',
       SYNCLINE_ADMIN_TOKEN: ADMIN_TOKEN,
+      SYNCLINE_ENCRYPTION_KEY: ENCRYPTION_KEY,
       LOG_LEVEL: 'trace',
       TEST_KINDS: 'all',
       ...CANARY_ENVIRONMENT,
@@ -107,6 +110,8 @@ test('canary secrets in every credential show in no log line, no answer and no t
     await ask(path, { method: 'POST', body: garbage, headers: signShop(garbage, { secret: WEBHOOK_SECRET }) });
     await ask(`${path}?hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1`);
     await ask(`/status/${integration}`);
+    await ask(`/oauth/${integration}/start`, { redirect: 'manual' });
+    await ask(`/oauth/${integration}/callback?state=wrong&code=wrong`);
   }
   for (const path of ROUTES) {
     await ask(path);
