@@ -30,6 +30,13 @@ export class LookupUnavailableError extends Error {
   }
 }
 
+/** What kept the source from giving a list for lookups, where that passes or pauses; else the error as it is. */
+export function behindLookup(error: unknown): unknown {
+  const cause = error instanceof LookupUnavailableError ? error.cause : null;
+  const counts = cause instanceof SourceError && (cause.isRetryable || cause.code === 'unauthorized');
+  return counts ? cause : error;
+}
+
 /** A list that is too long to be kept for lookups. */
 export class LookupTooLongError extends Error {
   override readonly name = 'LookupTooLongError';

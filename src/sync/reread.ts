@@ -12,7 +12,7 @@ import { addRunDeletions } from '../store/run-progress.ts';
 import { readRun } from '../store/runs.ts';
 import { requireFullRun } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
-import { describeFailure, LeaseLostError } from './failures.ts';
+import { behindLookup, describeFailure, LeaseLostError } from './failures.ts';
 import type { IngestDeps } from './ingest.ts';
 import { assertLookedUp, withLookups } from './lookups.ts';
 import { type Observed, observe, observeAbsence, type Sight } from './observe.ts';
@@ -227,7 +227,8 @@ const carried = (hint: LeasedHint): Omit<NewHint, 'runAt'> => ({
  * After a failed read the need stays and is asked for later; refused credentials pause the integration first. Failures that
  * no later read can mend (an id that cannot stand in a path, a rule that skips the record, answers that are not what the definition says) end as a dead letter after the last attempt.
  */
-async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, error: unknown): Promise<void> {
+async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, thrown: unknown): Promise<void> {
+  const error = behindLookup(thrown);
   const { code, message } = describeFailure(error);
   const isRefused = error instanceof SourceError && error.code === 'unauthorized';
   if (isRefused) await pauseForAuth(deps, stream.key.integration, error);

@@ -3,7 +3,7 @@ import { SourceError } from '../source/error.ts';
 import { releaseRun, stallRun } from '../store/run-progress.ts';
 import { readRun } from '../store/runs.ts';
 import type { SyncDeps } from './deps.ts';
-import { describeFailure, RunCancelledError, RunLateError, RunPausedError } from './failures.ts';
+import { behindLookup, describeFailure, RunCancelledError, RunLateError, RunPausedError } from './failures.ts';
 import { pauseForAuth } from './pause.ts';
 import { failRun, finishRun, type RunReport } from './run-end.ts';
 import { inRun } from './run-lease.ts';
@@ -33,8 +33,9 @@ export async function endInterrupted(
   deps: SyncDeps,
   stream: Stream,
   run: LeasedRun,
-  error: unknown,
+  thrown: unknown,
 ): Promise<RunReport> {
+  const error = behindLookup(thrown);
   if (error instanceof RunCancelledError)
     return await finishRun(deps, stream, run, { state: 'cancelled', candidates: null });
   const isRefused = error instanceof SourceError && error.code === 'unauthorized';
@@ -44,7 +45,7 @@ export async function endInterrupted(
     return { state: 'released', pages: run.pages };
   }
   if (error instanceof SourceError && error.isRetryable) return await stall(deps, stream, run, error);
-  throw error;
+  throw thrown;
 }
 
 /** Gives the run back until its source may answer again, unless it was asked to stop or has been interrupted too often. */

@@ -5,8 +5,10 @@ import { SourceError } from '../../src/source/error.ts';
 import { approveRun } from '../../src/store/run-orders.ts';
 import { listRuns, readRun } from '../../src/store/runs.ts';
 import { readStatusRows } from '../../src/store/status.ts';
+import { LookupUnavailableError } from '../../src/sync/failures.ts';
 import { cancelRun, type RunReport } from '../../src/sync/run-end.ts';
 import { stallWaitMs } from '../../src/sync/run-stall.ts';
+import type { Stream } from '../../src/sync/stream.ts';
 import { customer, shareDatabase, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
@@ -122,6 +124,21 @@ test('a Retry-After of an hour is kept to, and nobody is held meanwhile', async 
   const again = await world.claim();
   t.equal(again.id, id);
   t.match(await world.work(again), { state: 'succeeded' });
+});
+
+test('a list for lookups that the source cannot give now stalls a run as its pages do', async (t) => {
+  let isDown = true;
+  const ensure = async () => {
+    if (isDown) throw new LookupUnavailableError('the list of users cannot be read', down());
+  };
+  const lookups = { ensure, read: () => ({ kind: 'missing' as const }), request: () => [], fingerprint: '' };
+  const world = await createWorld(t, { lookups: lookups as unknown as Stream['lookups'] });
+  fill(world, 2);
+  const { id } = await world.queue();
+  t.match(await world.work(await world.claim()), { state: 'stalled' });
+  t.match(await readRun(world.db, id), { stalls: 1, errorCode: 'server_error' });
+  isDown = false;
+  t.match(await workAgain(world), { run: { id }, state: 'succeeded' });
 });
 
 test('a stalled run that is cancelled ends at once, and tells so', async (t) => {
