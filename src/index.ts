@@ -31,6 +31,7 @@ export { oauth2 } from './source/auth/oauth2.ts';
 export type { BatchResult } from './source/batch.ts';
 export { endpoint } from './source/endpoint.ts';
 export { SourceError } from './source/error.ts';
+export type { FailureRule } from './source/failure/definition.ts';
 export { cursor } from './source/pagination/cursor.ts';
 export { keyset } from './source/pagination/keyset.ts';
 export { linkHeader } from './source/pagination/link-header.ts';

@@ -149,8 +149,7 @@ async function enter(
 
 /** The failure before tells more than that there is no time for another attempt. */
 const tooLate = (endpoint: string, lastError: SourceError | null): SourceError =>
-  lastError ??
-  new SourceError('rate_limited', `${endpoint}: not sent within its deadline, the limits did not allow it`);
+  lastError ?? new SourceError('rate_limited', `${endpoint}: not sent within its deadline`);
 
 /** `openMs`: how long the breaker keeps everything back; 0 when it does not. */
 function lastOf(error: SourceError, attempts: number, openMs: number): SourceError {
