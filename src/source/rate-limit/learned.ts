@@ -38,9 +38,12 @@ export function renewLearned(state: LimitState, nowMs: number): void {
   for (const [key, one] of Object.entries(state.learned)) {
     const isOver = one.resetAt !== null && nowMs >= one.resetAt;
     if (nowMs - one.seenAt > KEEP_LEARNED_MS || (isOver && one.limit === null)) delete state.learned[key];
-    else if (isOver && one.limit !== null) {
-      const windowMs = one.windowMs ?? UNTOLD_RESET_MS;
-      state.learned[key] = { ...one, level: one.limit, at: nowMs, resetAt: nowMs + windowMs, lost: 0 };
+    else if (isOver && one.limit !== null && one.resetAt !== null) {
+      // From the reset itself, so that every request that left since then brings newer news.
+      const { resetAt, windowMs } = one;
+      const passed = windowMs === null || windowMs <= 0 ? 0 : Math.floor((nowMs - resetAt) / windowMs) * windowMs;
+      const nextAt = windowMs === null || windowMs <= 0 ? nowMs + UNTOLD_RESET_MS : resetAt + passed + windowMs;
+      state.learned[key] = { ...one, level: one.limit, at: resetAt + passed, resetAt: nextAt, lost: 0 };
     }
   }
 }
@@ -55,7 +58,7 @@ export function learn(state: LimitState, flight: Flight, observations: readonly 
   for (const seen of observations) {
     const key = learnedKeyOf(seen.key);
     const known = state.learned[key];
-    const isNewer = known === undefined || flight.at > known.at || seen.remaining < leftOf(known, nowMs) + known.lost;
+    const isNewer = known === undefined || tellsMore(known, seen, flight, nowMs);
     if (!isNewer) {
       known.seenAt = nowMs;
       continue;
@@ -82,6 +85,23 @@ export function learn(state: LimitState, flight: Flight, observations: readonly 
     }
   }
   bound(state.learned, MAX_LEARNED, (one) => one.seenAt);
+}
+
+/** Resets are told in whole seconds, by a date in whole seconds. */
+const RESET_NOISE_MS = 1_100;
+
+/**
+ * Whether an answer is to be believed over what is known: of a later window, of a request that left after the last news,
+ * or, within one window, of less.
+ */
+function tellsMore(known: Learned, seen: Observation, flight: Flight, nowMs: number): boolean {
+  if (flight.at > known.at) return true;
+  if (known.resetAt !== null && seen.resetMs !== null) {
+    const laterMs = nowMs + seen.resetMs - known.resetAt;
+    const noiseMs = Math.min(RESET_NOISE_MS, (seen.windowMs ?? UNTOLD_RESET_MS) / 4);
+    if (Math.abs(laterMs) > noiseMs) return laterMs > 0;
+  }
+  return seen.remaining < leftOf(known, nowMs) + known.lost;
 }
 
 /** An attempt that ended without a word may have been counted all the same. */
