@@ -63,13 +63,15 @@ export function learn(state: LimitState, flight: Flight, observations: readonly 
       known.seenAt = nowMs;
       continue;
     }
+    // A window that ends this very moment by an answer, and later by what is known, would be taken for a new one too early.
+    const openResetAt = seen.resetMs === 0 && (known?.resetAt ?? 0) > nowMs ? known?.resetAt : null;
     const lost = known !== undefined && known.lostAt >= flight.at ? known.lost : 0;
     state.learned[key] = {
       limit: seen.limit,
       level: seen.remaining,
       at: nowMs,
       perSecond: seen.perSecond,
-      resetAt: seen.perSecond > 0 ? null : nowMs + (seen.resetMs ?? seen.windowMs ?? UNTOLD_RESET_MS),
+      resetAt: seen.perSecond > 0 ? null : (openResetAt ?? nowMs + (seen.resetMs ?? seen.windowMs ?? UNTOLD_RESET_MS)),
       windowMs: seen.windowMs,
       lost,
       lostAt: known?.lostAt ?? 0,
