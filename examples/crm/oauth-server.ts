@@ -35,7 +35,9 @@ export function createOauthServer(options: {
   const refreshTokens = new Map<string, { isUsed: boolean }>();
   const accessTokens = new Map<string, number>();
   const grants = { code: 0, refresh: 0 };
-  const expected = `Basic ${Buffer.from(`${options.clientId}:${options.clientSecret}`).toString('base64')}`;
+  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
+  const [id = '', secret = ''] = [options.clientId, options.clientSecret].map(formEncoded);
+  const expected = `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
 
   const grantTokens = (): OauthAnswer => {
     const accessToken = newSecret();
@@ -112,6 +114,7 @@ export function createOauthServer(options: {
   };
 }
 
+const formEncoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
 const newSecret = (): string => randomBytes(24).toString('base64url');
 const json = (status: number, body: Readonly<Record<string, unknown>>): OauthAnswer => ({ kind: 'json', status, body });
 const escapeHtml = (text: string): string =>
