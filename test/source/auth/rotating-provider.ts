@@ -7,6 +7,8 @@ export type RotatingProvider = {
   present(refreshToken: string | null): GrantedTokens;
   /** Every refresh token that was presented, in order. */
   readonly presented: (string | null)[];
+  /** How often one came again that had been taken. One that comes again after it was refused changes nothing. */
+  readonly reused: () => number;
   /** The refresh token that is good now; null after a revocation. */
   readonly live: () => string | null;
   readonly isGood: (accessToken: string) => boolean;
@@ -19,6 +21,8 @@ export function createRotatingProvider({ expiresInS = 3_600 as number | null } =
   const presented: (string | null)[] = [];
   let count = 0;
   let live: string | null = null;
+  let reused = 0;
+  const refused = new Set<string | null>();
   const issue = (): GrantedTokens => {
     count += 1;
     live = `refresh-${count}`;
@@ -26,13 +30,16 @@ export function createRotatingProvider({ expiresInS = 3_600 as number | null } =
   };
   return {
     presented,
+    reused: () => reused,
     live: () => live,
     isGood: (accessToken) => live !== null && accessToken === `access-${count}`,
     authorize: issue,
     present(refreshToken) {
+      if (presented.includes(refreshToken) && !refused.has(refreshToken)) reused += 1;
       presented.push(refreshToken);
       if (refreshToken !== null && refreshToken === live) return issue();
       live = null;
+      refused.add(refreshToken);
       throw refusedGrant();
     },
   };
