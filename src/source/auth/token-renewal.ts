@@ -20,9 +20,9 @@ const REFRESH_BEFORE_MS = 60_000;
 /** Of a token's life, where that is short: else it would be refreshed for every request. */
 const MAX_SHARE_OF_LIFE = 0.5;
 /** Longest for one request to a token endpoint; a grant ends by itself before. */
-const GRANT_MS = 35_000;
+const GRANT_MS = 25_000;
 /** A successor begins when the holder must have its answer or have given it up, and can have stored it. */
-const LEASE_MS = 45_000;
+const LEASE_MS = 35_000;
 /** A holder that was stopped for longer than this after it noted the use does not send: its successor may be at it. */
 const MAX_SEND_DELAY_MS = 5_000;
 const MAX_WAIT_MS = 2 * LEASE_MS;

@@ -26,8 +26,8 @@ export type TokenAnswer = {
 
 export type TokenRequest = (call: TokenCall, signal: AbortSignal) => Promise<TokenAnswer>;
 
-/** Of the whole exchange. Shorter than the lease under which tokens are got. */
-const TIMEOUT_MS = 30_000;
+/** Of the whole exchange. Shorter than the default of a source's requests, which wait for it. */
+const TIMEOUT_MS = 20_000;
 const MAX_CONNECT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_DISCARDED_BYTES = 64 * 1024;
