@@ -111,7 +111,7 @@ test('a definition that cannot work is refused at its path', async (t) => {
     [listSchema, { ...list, path: 'a' }, 'path'],
     [listSchema, { ...list, path: '/a/{id}' }, 'path'],
     [listSchema, { ...list, items: 'a..b' }, 'items'],
-    [listSchema, { ...list, pagination: { kind: 'offset' } }, 'pagination.kind'],
+    [listSchema, { ...list, pagination: { kind: 'scroll' } }, 'pagination.kind'],
     [listSchema, { ...list, pagination: { kind: 'cursor', param: 'a' } }, 'pagination'],
     [listSchema, { ...list, pagination: { kind: 'cursor', param: 'a', itemField: 'id' } }, 'pagination.hasMore'],
     [listSchema, { ...list, pageSize: { param: 'limit', size: 0 } }, 'pageSize.size'],
