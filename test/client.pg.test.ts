@@ -3,12 +3,12 @@ import { createClient } from '../src/client.ts';
 import { defineIntegration } from '../src/define/define.ts';
 import { endpoint } from '../src/source/endpoint.ts';
 import { startSource } from './client-setup.ts';
-import { createTestDatabase } from './helpers/database.ts';
-import { skipWithoutPostgres } from './helpers/postgres.ts';
+import { createOnServer } from './helpers/database.ts';
+import { skipWithoutPostgres, startPostgres } from './helpers/postgres.ts';
 import { failure } from './source/setup.ts';
 
 test('clients on one database spend one budget, whoever asks', { skip: skipWithoutPostgres() }, async (t) => {
-  const { url } = await createTestDatabase(t);
+  const { url } = await createOnServer(t, (await startPostgres(t)).url);
   const source = await startSource(t, () => ({ body: {} }));
   const crm = defineIntegration({
     name: 'crm',
