@@ -16,6 +16,7 @@ test('nothing set is a server for this machine alone, on the embedded database',
       host: '127.0.0.1',
       configPath: 'syncline.config.ts',
       adminToken: null,
+      sealer: null,
       publicUrl: null,
       logLevel: 'info',
       roles: ['ingest', 'worker', 'scheduler'],
@@ -30,6 +31,7 @@ test('an empty variable counts as not set', async (t) => {
     'PORT',
     'HOST',
     'SYNCLINE_ADMIN_TOKEN',
+    'SYNCLINE_ENCRYPTION_KEY',
     'SYNCLINE_PUBLIC_URL',
     'LOG_LEVEL',
     'SYNCLINE_ROLE',
@@ -105,4 +107,19 @@ test('loopback is what no other machine can reach', async (t) => {
   for (const host of ['0.0.0.0', '::', '', 'localhost.', '127.1', '127.0.0.1.nip.io', '::ffff:127.0.0.1', '10.0.0.1']) {
     t.notOk(isLoopback(host), host);
   }
+});
+
+test('an encryption key that is none is refused with the way out, and is not shown', async (t) => {
+  for (const key of ['CANARY', `${'0'.repeat(64)},CANARY`, 'CANARY'.repeat(8)]) {
+    const [problem, ...others] = problemsOf({ SYNCLINE_ENCRYPTION_KEY: key });
+    t.same(others, []);
+    t.equal(problem?.path, 'SYNCLINE_ENCRYPTION_KEY');
+    t.match(problem?.problem, /openssl rand -base64 32/);
+    t.notMatch(problem?.problem, /CANARY/);
+  }
+  const read = readSettings({
+    SYNCLINE_ENCRYPTION_KEY: `${'0'.repeat(64)}, ${Buffer.alloc(32, 1).toString('base64')}`,
+  });
+  t.ok(read.ok && read.settings.sealer);
+  t.notMatch(JSON.stringify(read), /0{8}|AQEB/);
 });
