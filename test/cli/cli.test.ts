@@ -99,6 +99,22 @@ test('every problem of settings, file and definition is told at once, without a 
   t.notOk(existsSync(join(folder, '.syncline')));
 });
 
+test('the specification is printed without a database, and a problem of the configuration instead of it', async (t) => {
+  const folder = userProject(t);
+  const [markdown, json, broken] = await Promise.all([
+    runToEnd(t, ['spec'], ENVIRONMENT, folder),
+    runToEnd(t, ['spec', '--json'], ENVIRONMENT, folder),
+    runToEnd(t, ['spec'], {}, folder),
+  ]);
+  t.equal(markdown.code, 0);
+  t.match(markdown.output, '# Integration: crm');
+  t.notMatch(markdown.output, 'canary');
+  t.strictSame(JSON.parse(json.output), { specification: markdown.output });
+  t.equal(broken.code, 1);
+  t.match(broken.output, 'CRM_URL');
+  t.notOk(existsSync(join(folder, '.syncline')), 'nothing was opened');
+});
+
 test('a database that does not answer, or has no table for a target, stops the start without showing its password', async (t) => {
   const folder = userProject(t, CONFIG.replace("migrations: './drizzle',", ''));
   const [away, tableless] = await Promise.all([
