@@ -9,7 +9,7 @@ const skewMs = Number(process.env.SKEW_MS ?? 0);
 const realNow = Date.now;
 Date.now = () => realNow() + skewMs;
 
-export const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const LIFE_S = 3_600;
 
 const server = createServer();

@@ -229,7 +229,13 @@ test('one who waits for another process takes what that one stored', async (t) =
   const polled = createGate();
   const other = createDeps({ store, clock }).deps;
   const there = createTokenCache(
-    { ...other, sleep: async (ms, signal) => (polled.open(), other.sleep(ms, signal)) },
+    {
+      ...other,
+      sleep: async (ms, signal) => {
+        polled.open();
+        await other.sleep(ms, signal);
+      },
+    },
     grant,
   );
   const second = there.get(never());
@@ -246,9 +252,10 @@ test('waiting for another process ends on abort, at once', async (t) => {
   const cache = createTokenCache(
     {
       ...deps,
-      sleep: (_ms, signal) => (
-        polled.open(), new Promise((resolve) => signal.addEventListener('abort', () => resolve()))
-      ),
+      sleep: (_ms, signal) => {
+        polled.open();
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+      },
     },
     countingGrant().grant,
   );
@@ -491,3 +498,43 @@ test('tokens that no key opens stop a refresh, name the variable, and are not ov
   t.equal(error.code, 'unauthorized');
   t.match(error.message, /SYNCLINE_ENCRYPTION_KEY/);
 });
+
+test('one who gets the lease just after another has stored asks for nothing', async (t) => {
+  const { deps, clock, store } = createDeps();
+  const { grant, count } = countingGrant();
+  const quick = createTokenCache(deps, grant);
+  const late: TokenStore = {
+    ...store,
+    async acquire(...parameters) {
+      await quick.get(never());
+      return store.acquire(...parameters);
+    },
+  };
+  t.equal(await createTokenCache(createDeps({ store: late, clock }).deps, grant).get(never()), 'token-1');
+  t.equal(count(), 1);
+});
+
+for (const [how, error, words] of [
+  ['broke off', new SourceError('timeout', 'no whole answer'), /answer to a refresh was lost/],
+  [
+    'was turned away',
+    new SourceError('rate_limited', 'answered 429', { status: 429 }),
+    /crm: the refresh token is refused/,
+  ],
+] as const) {
+  test(`a refusal after a refresh that ${how} says what can have happened`, async (t) => {
+    const { deps, store } = createDeps();
+    await store.save('crm', { lease: null, generation: 0, tokens: stored({}) });
+    let grants = 0;
+    const cache = createTokenCache(
+      deps,
+      async () => {
+        grants += 1;
+        throw grants === 1 ? error : refusedGrant();
+      },
+      { basis: 'authorization' },
+    );
+    t.equal((await failure(Promise.resolve(cache.get(never())))).code, error.code);
+    t.match((await failure(Promise.resolve(cache.get(never())))).message, words);
+  });
+}
