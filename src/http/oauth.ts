@@ -58,7 +58,8 @@ export async function oauthRoutes(app: FastifyInstance, options: OAuthOptions): 
     return authorization;
   };
 
-  app.get<Params>('/oauth/:integration/start', async (request, reply) => {
+  // No HEAD for either: programs that look at links before people open them would use them up.
+  app.get<Params>('/oauth/:integration/start', { exposeHeadRoute: false }, async (request, reply) => {
     const { integration } = request.params;
     const ticket = single(request.query, 'ticket');
     if (ticket === null) guardStart(request);
@@ -76,7 +77,7 @@ export async function oauthRoutes(app: FastifyInstance, options: OAuthOptions): 
 
   app.get<Params>(
     '/oauth/:integration/callback',
-    { config: { rateLimit: { max: MAX_CALLBACKS_PER_MINUTE, timeWindow: RATE_WINDOW_MS } } },
+    { exposeHeadRoute: false, config: { rateLimit: { max: MAX_CALLBACKS_PER_MINUTE, timeWindow: RATE_WINDOW_MS } } },
     async (request, reply) => {
       const { integration } = request.params;
       const authorization = find(integration);

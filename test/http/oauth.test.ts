@@ -247,3 +247,31 @@ test('abandoned flows are bounded, and the youngest are kept', async (t) => {
   t.equal((await finish(first)).statusCode, 400);
   t.equal((await finish(last)).statusCode, 200);
 });
+
+test('a program that looks at a link before it is opened does not use it up', async (t) => {
+  const { get, start, authorized } = await setup(t);
+  const { state, cookie } = await start();
+  const url = `/oauth/crm/callback?state=${state}&code=1`;
+  t.equal((await get(url, { method: 'HEAD', headers: { cookie } })).statusCode, 404);
+  t.equal((await get(url, { headers: { cookie } })).statusCode, 200);
+  t.same(authorized, ['crm']);
+});
+
+test('an authorization anew replaces the tokens of the one before, whole', async (t) => {
+  const { start, get, tokens } = await setup(t);
+  const old = {
+    accessToken: 'old',
+    requestedAt: 1,
+    lifetimeMs: 1,
+    scope: null,
+    refreshToken: 'old',
+    spares: ['older'],
+  };
+  const refused = { at: 1, isAnswerLost: true };
+  await tokens.save('crm', { lease: null, generation: 0, tokens: { ...old, family: 'one', seeds: ['seed'], refused } });
+  const { state, cookie } = await start();
+  t.equal((await get(`/oauth/crm/callback?state=${state}&code=1`, { headers: { cookie } })).statusCode, 200);
+  const found = (await tokens.read('crm')).tokens;
+  t.match(found, { refreshToken: 'CANARY-refresh', spares: [], seeds: ['seed'], refused: null });
+  t.not(found !== null && found !== 'unreadable' && found.family, 'one');
+});

@@ -125,3 +125,17 @@ test('at the start tokens move to the first key; what no key opens is told and l
   );
   t.same((await createTokenStore({ db, sealer: sealerOf(foreign) }).read('shop')).tokens, TOKENS);
 });
+
+test('a stop waits for tokens that are being got, and not for ever', async (t) => {
+  const { db } = await createTestDatabase(t);
+  const store = createTokenStore({ db, sealer: sealerOf(newKey()) });
+  const claim = await store.acquire('crm', 60_000);
+  let isSettled = false;
+  const settled = store.settled(60_000).then(() => {
+    isSettled = true;
+  });
+  await store.settled(1);
+  t.equal(isSettled, false);
+  await store.release('crm', claim?.lease ?? '', { isUnused: false });
+  await settled;
+});
