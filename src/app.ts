@@ -248,7 +248,10 @@ const wakeRuns = (loops: ReadonlyMap<string, Loop>) => () => {
 };
 
 async function workNextRun(deps: IngestDeps, signal: AbortSignal): Promise<boolean> {
-  const run = await claimRun(deps.db, { integrations: [...deps.integrations.keys()], leaseMs: RUN_LEASE_MS });
+  const run = await claimRun(deps.db, {
+    streams: [...deps.streams.values()].map(({ key }) => key),
+    leaseMs: RUN_LEASE_MS,
+  });
   if (run === null) return false;
   await runReconcile(deps, run, signal);
   return true;

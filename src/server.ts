@@ -26,6 +26,7 @@ import { checkTarget } from './store/target.ts';
 import type { Integration } from './sync/integration.ts';
 import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
+import { readPause } from './sync/source-status.ts';
 import { fingerprintOf } from './sync/stream.ts';
 import { createTokenStore, type DurableTokenStore, resealTokens } from './sync/token-store.ts';
 
@@ -216,7 +217,12 @@ function assembleAll(definition: ConfigDefinition, parts: AssembleParts): Readon
     assembleIntegration(one, {
       environment,
       publicUrl: settings.publicUrl,
-      lookups: { nowMs: Date.now, sleep: (ms, signal) => wait(ms, undefined, { signal }), log },
+      lookups: {
+        isPaused: async (name) => (await readPause(database.db, name)) !== null,
+        nowMs: Date.now,
+        sleep: (ms, signal) => wait(ms, undefined, { signal }),
+        log,
+      },
       clientOf: ({ name, source }) => {
         const resolved = resolveSource(name, source, environment);
         if (!resolved.ok)

@@ -79,9 +79,9 @@ export async function claimHints(
   options: { integrations: readonly string[]; limit: number; leaseMs: number; kind?: HintKind },
 ): Promise<LeasedHint[]> {
   const kind = OF_KIND[options.kind ?? 'any'];
-  const known = sql`integration = ANY(
-            SELECT i FROM unnest(${sql.param(options.integrations)}::text[]) AS i
-            WHERE NOT EXISTS (SELECT 1 FROM sync.source_states p WHERE p.integration = i AND p.paused IS NOT NULL)) ${kind}`;
+  const going = await withoutPaused(db, options.integrations);
+  if (going.length === 0) return [];
+  const known = sql`integration = ANY(${sql.param(going)}::text[]) ${kind}`;
   const rows = await queryRows<HintRow>(
     db,
     sql`WITH ready AS (
@@ -112,6 +112,19 @@ export async function claimHints(
     runId: row.run_id,
     isUrgent: row.is_urgent,
   }));
+}
+
+/**
+ * In a statement of its own: joined with it, the planner reads every due hint of a paused integration for nothing, twice a
+ * second (22 ms with 100,000 of them, 0.1 ms so), and those of the others after them.
+ */
+async function withoutPaused(db: Db, integrations: readonly string[]): Promise<string[]> {
+  const rows = await queryRows<{ name: string }>(
+    db,
+    sql`SELECT i AS name FROM unnest(${sql.param(integrations)}::text[]) AS i
+        WHERE NOT EXISTS (SELECT 1 FROM sync.source_states p WHERE p.integration = i AND p.paused IS NOT NULL)`,
+  );
+  return rows.map(({ name }) => name);
 }
 
 /** Removes a leased hint. @returns false when the lease was lost: the caller must roll back and forget its answer. */

@@ -7,15 +7,19 @@ import type { RunState } from '../model/run.ts';
 
 const UNIQUE_VIOLATION = '23505';
 
+/** An operator's word waits so long for a page that is being written; other statements give way much sooner. */
+const ORDER_LOCK_WAIT_MS = 10_000;
+
 /** The state a run was found in, and whether the order to cancel has ended it at once. */
 export type CancelAnswer = { readonly found: RunState; readonly isEnded: boolean };
 
 /**
  * Asks a run to stop: one that is worked on does at its next page; one that nobody holds (it waits for a worker, its source
- * or an approval, or its holder is gone) ends at once.
+ * or an approval, or its holder is gone) ends at once. Waits up to 10 s for the transaction of a page.
  * @returns null when there is no such run.
  */
 export async function requestCancel(tx: Db, runId: string): Promise<CancelAnswer | null> {
+  await queryRows(tx, sql`SELECT set_config('lock_timeout', ${String(ORDER_LOCK_WAIT_MS)}, true)`);
   const [row] = await queryRows<{ state: RunState; is_idle: boolean }>(
     tx,
     sql`WITH found AS (

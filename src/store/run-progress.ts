@@ -11,7 +11,7 @@ export type RunOrders = {
   readonly isCancelRequested: boolean;
   /** Its integration is paused. */
   readonly isPaused: boolean;
-  /** Its deadline is past. */
+  /** Its deadline is past; never said while its integration is paused, which moves the deadline. */
   readonly isLate: boolean;
 };
 
@@ -22,7 +22,7 @@ type OrdersRow = { is_cancel_requested: boolean; is_late: boolean; is_paused: bo
 const toOrders = (row: OrdersRow): RunOrders => ({
   isCancelRequested: row.is_cancel_requested,
   isPaused: row.is_paused,
-  isLate: row.is_late,
+  isLate: row.is_late && !row.is_paused,
 });
 
 /**

@@ -88,13 +88,15 @@ export async function queueRun(db: Db, run: NewRun): Promise<{ kind: 'queued' | 
 }
 
 /**
- * Takes the oldest run that waits or whose holder's lease ran out; not before its `resumeAt`, and none of a paused
- * integration. The start time of a run is set once, here.
+ * Takes the oldest run, of the streams named, that waits or whose holder's lease ran out; not before its `resumeAt`, and none
+ * of a paused integration unless it was cancelled and only has to end. The start time of a run is set once, here.
  */
 export async function claimRun(
   db: Db,
-  options: { integrations: readonly string[]; leaseMs: number },
+  options: { streams: readonly StreamKey[]; leaseMs: number },
 ): Promise<LeasedRun | null> {
+  const integrations = options.streams.map(({ integration }) => integration);
+  const entities = options.streams.map(({ entity }) => entity);
   const [row] = await queryRows<RunRow>(
     db,
     sql`UPDATE sync.sync_runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp()),
@@ -103,9 +105,11 @@ export async function claimRun(
         WHERE id = (SELECT id FROM sync.sync_runs AS r
                     WHERE state IN ('queued','running') AND (lease_expires_at IS NULL OR lease_expires_at < clock_timestamp())
                       AND (resume_at IS NULL OR resume_at <= clock_timestamp())
-                      AND integration = ANY(${sql.param(options.integrations)}::text[])
-                      AND NOT EXISTS (SELECT 1 FROM sync.source_states p
-                                      WHERE p.integration = r.integration AND p.paused IS NOT NULL)
+                      AND (integration, entity) IN (
+                        SELECT * FROM unnest(${sql.param(integrations)}::text[], ${sql.param(entities)}::text[]))
+                      AND (is_cancel_requested
+                           OR NOT EXISTS (SELECT 1 FROM sync.source_states p
+                                          WHERE p.integration = r.integration AND p.paused IS NOT NULL))
                     ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING ${COLUMNS}`,
   );

@@ -28,7 +28,8 @@ export async function saveBreaker(
 }
 
 /**
- * Stops all work with a source but the storing and applying of deliveries. Safe to repeat: the first pause keeps its time.
+ * Stops all work with a source but the storing and applying of deliveries. Safe to repeat: the first pause keeps its time,
+ * also when another reason follows, because the deadlines of runs move by it.
  * An operator's pause outlasts one for credentials, never the other way round.
  * @returns true when the integration went to work until now.
  */
@@ -44,14 +45,17 @@ export async function pauseSource(
         VALUES (${integration}, ${pause.reason}, ${pause.detail}, clock_timestamp())
         ON CONFLICT (integration) DO UPDATE
         SET paused = excluded.paused, paused_detail = excluded.paused_detail,
-            paused_at = CASE WHEN s.paused = excluded.paused THEN s.paused_at ELSE excluded.paused_at END
+            paused_at = coalesce(s.paused_at, excluded.paused_at)
         WHERE s.paused IS NULL OR excluded.paused = 'operator'
         RETURNING NOT EXISTS (SELECT 1 FROM before WHERE paused IS NOT NULL) AS is_new`,
   );
   return row?.is_new ?? false;
 }
 
-/** Lets work go on that was paused for one of `reasons`; the deadlines of its runs move by the time of the pause. @returns whether it was. */
+/**
+ * Lets work go on that was paused for one of `reasons`; the deadlines of its runs move by the time of the pause. A run that
+ * somebody is writing to at this moment was hardly held up by it, and is not waited for. @returns whether it was paused.
+ */
 export async function resumeSource(db: Db, integration: string, reasons: readonly PauseReason[]): Promise<boolean> {
   const rows = await queryRows(
     db,
@@ -60,7 +64,8 @@ export async function resumeSource(db: Db, integration: string, reasons: readonl
           WHERE integration = ${integration} AND paused = ANY(${sql.param(reasons)}::text[]) FOR UPDATE
         ), moved AS (
           UPDATE sync.sync_runs SET deadline_at = deadline_at + (clock_timestamp() - f.paused_at) FROM found f
-          WHERE integration = ${integration} AND state = 'running'
+          WHERE id IN (SELECT id FROM sync.sync_runs
+                       WHERE integration = ${integration} AND state = 'running' FOR UPDATE SKIP LOCKED)
         )
         UPDATE sync.source_states SET paused = NULL, paused_detail = NULL, paused_at = NULL
         WHERE integration = ${integration} AND EXISTS (SELECT 1 FROM found) RETURNING 1 AS one`,

@@ -20,6 +20,8 @@ const LOAD_DEADLINE_MS = 120_000;
 const MAX_MISSED = 10_000;
 /** A delivery whose id is being looked up is worked on again after this. */
 const LOOK_AGAIN_MS = 250;
+/** The same while the integration is paused. */
+const PAUSED_WAIT_MS = 60_000;
 
 /** A list that ids are looked up in. */
 export type LookupSource = {
@@ -44,7 +46,10 @@ export type Lookups = {
    * there is none, and the signal's reason.
    */
   ensure(signal: AbortSignal, wants?: Wants): Promise<void>;
-  /** Starts in the background what `ensure` would load. @returns when to map again what could not be mapped now. */
+  /**
+   * Starts in the background what `ensure` would load, unless the integration is paused: deliveries are worked on all the
+   * same then. @returns when to map again what could not be mapped now.
+   */
   request(): { readonly waitMs: number; readonly isFailing: boolean };
   /** Changes with what the tables are made of. */
   readonly fingerprint: string;
@@ -53,6 +58,7 @@ export type Lookups = {
 export type LookupDeps = {
   readonly client: Pick<SourceClient, 'listPages'>;
   readonly integration: string;
+  readonly isPaused: (integration: string) => Promise<boolean>;
   readonly nowMs: () => number;
   /** Waits `ms`, or less when the signal fires; whether it then rejects or resolves does not matter. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -85,12 +91,15 @@ export function createLookups(deps: LookupDeps, sources: readonly LookupSource[]
 type Column = { readonly form: LookupForm; readonly values: ReadonlyMap<string, unknown> };
 type Loaded = { readonly columns: readonly Column[]; readonly atMs: number };
 
-function createTable({ client, integration, nowMs, sleep, log }: LookupDeps, source: LookupSource) {
+function createTable({ client, integration, isPaused, nowMs, sleep, log }: LookupDeps, source: LookupSource) {
   const { name, ttlMs } = source;
   let loaded: Loaded | null = null;
   let lastStartMs = Number.NEGATIVE_INFINITY;
   let failure: unknown = null;
   let underWay: Promise<void> | null = null;
+  let asking: Promise<void> | null = null;
+  /** As the database said when a load in the background was last due. */
+  let isHeld = false;
   /** Asked for and not found; no load has begun since. By `keyOf`. */
   let unsettled = new Set<string>();
   /** Not in the list, as a load showed that began after they were first asked for. */
@@ -124,6 +133,19 @@ function createTable({ client, integration, nowMs, sleep, log }: LookupDeps, sou
         underWay = null;
       });
     return underWay;
+  }
+
+  /** Where nobody can say whether it is paused, whoever comes next asks again. */
+  function loadUnlessPaused(): void {
+    asking ??= isPaused(integration)
+      .then((answer) => {
+        isHeld = answer;
+        if (!isHeld) void load();
+      })
+      .catch(() => {})
+      .finally(() => {
+        asking = null;
+      });
   }
 
   function settle(columns: readonly Column[], asked: ReadonlySet<string>, startMs: number): void {
@@ -168,8 +190,9 @@ function createTable({ client, integration, nowMs, sleep, log }: LookupDeps, sou
     },
     request() {
       const waitMs = untilNextMs();
-      if (isWanted() && waitMs === 0) void load();
-      if (underWay !== null) return { waitMs: LOOK_AGAIN_MS, isFailing: false };
+      if (isWanted() && waitMs === 0) loadUnlessPaused();
+      if (isHeld) return { waitMs: PAUSED_WAIT_MS, isFailing: false };
+      if (underWay !== null || asking !== null) return { waitMs: LOOK_AGAIN_MS, isFailing: false };
       return { waitMs, isFailing: failure !== null };
     },
   };

@@ -14,6 +14,7 @@ import { releaseRun, restartListing, saveCheckpoint, saveDeadline, saveRunStart 
 import { readStream } from '../store/streams.ts';
 import type { SyncDeps } from './deps.ts';
 import { LeaseLostError, RunPausedError } from './failures.ts';
+import { findPlace, keepPlace } from './listing-place.ts';
 import { withLookups } from './lookups.ts';
 import { applyPage, type PageResult, previewPage } from './page.ts';
 import { failRun, finishRun, type RunReport } from './run-end.ts';
@@ -147,12 +148,12 @@ const read = async (pages: AsyncGenerator<Page, void, undefined>): Promise<Fetch
 
 type Start = { since: bigint | null; cursor: string | null; pages: number; isListed: boolean };
 
-/** Where to read from: the run's checkpoint where its cursor outlives the process, else the run's own beginning. */
+/** Where to read from: the run's checkpoint where its cursor outlives the process and is one of this list, else the run's own beginning. */
 async function prepare(deps: SyncDeps, stream: Stream, run: LeasedRun): Promise<Start> {
-  const canResume = isResumable(stream.list.pagination);
   const isFresh = run.pages === 0;
-  if (!isFresh && (canResume || run.isListed)) {
-    return { since: run.startCursor, cursor: run.pageCursor, pages: run.pages, isListed: run.isListed };
+  const cursor = isResumable(stream.list.pagination) ? findPlace(stream.list, run.pageCursor) : null;
+  if (!isFresh && (cursor !== null || run.isListed)) {
+    return { since: run.startCursor, cursor, pages: run.pages, isListed: run.isListed };
   }
   const progress = await readStream(deps.db, stream.key);
   const since = run.mode === 'incremental' ? (sinceKey(run) ?? progress?.cursor ?? null) : null;
@@ -230,7 +231,7 @@ async function checkpoint(tx: Db, stream: Stream, run: LeasedRun, page: Page, nu
   if (run.mode === 'full') await savePage(tx, run.id, number, result.ids);
   if (run.mode === 'full' && stream.get === null && !run.isDryRun) await clearAbsence(tx, stream.key, result.ids);
   await saveCheckpoint(tx, run.id, {
-    pageCursor: page.nextCursor,
+    pageCursor: keepPlace(stream.list, page.nextCursor),
     isListed: page.nextCursor === null,
     isIdsComplete: result.isIdsComplete,
     // A full list is in no order of change: only what its first page shows had surely happened before the rest was read.

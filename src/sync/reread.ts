@@ -69,7 +69,7 @@ async function rereadGroup(deps: IngestDeps, hints: readonly LeasedHint[], over:
 async function rereadSafely(deps: IngestDeps, hint: LeasedHint, early: Early | null, over: Over): Promise<boolean> {
   const stream = deps.streams.get(streamName(hint));
   if (stream === undefined || stream.get === null) {
-    await drop(deps, stream, hint);
+    await drop(deps, hint);
     return false;
   }
   try {
@@ -277,9 +277,13 @@ async function countDrift(deps: IngestDeps, stream: Stream, hint: LeasedHint, ou
   if (outcome.kind === 'delete') deps.tally.drift(stream.key, 'deleted', 1);
 }
 
-/** The stream cannot read by id any more: what the hint wanted is owed by the next full run. */
-async function drop(deps: IngestDeps, stream: Stream | undefined, hint: LeasedHint): Promise<void> {
+/**
+ * The stream cannot read by id, or is not in our configuration, though it may be in that of a newer replica, or return: what
+ * the hint wanted is owed by its next full run.
+ */
+async function drop(deps: IngestDeps, hint: LeasedHint): Promise<void> {
   await deps.db.transaction(async (tx) => {
-    if ((await finishHint(tx, hint)) && stream !== undefined) await requireFullRun(tx, stream.key);
+    const { integration, entity } = hint;
+    if (await finishHint(tx, hint)) await requireFullRun(tx, { integration, entity });
   });
 }

@@ -57,7 +57,7 @@ export async function startTestApp(t: Test, options: TestAppOptions = {}): Promi
     assembleIntegration(definition, {
       environment,
       publicUrl: null,
-      lookups: { nowMs: Date.now, sleep: async () => {}, log },
+      lookups: { isPaused: async () => false, nowMs: Date.now, sleep: async () => {}, log },
       clientOf: ({ name, source }) => {
         const resolved = resolveSource(name, source, environment);
         if (!resolved.ok) throw new Error('The source does not resolve');

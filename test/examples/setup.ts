@@ -91,10 +91,11 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
     log,
   });
   t.teardown(() => client.close());
-  const integration = assembleIntegration(definition, { environment,
+  const integration = assembleIntegration(definition, {
+    environment,
     publicUrl: null,
     clientOf: () => client,
-    lookups: { nowMs: Date.now, sleep: async () => {}, log },
+    lookups: { isPaused: async () => false, nowMs: Date.now, sleep: async () => {}, log },
   });
   const streams = new Map([...integration.streams.values()].map((stream) => [streamName(stream.key), stream]));
   for (const { target } of streams.values()) {
@@ -169,7 +170,7 @@ export async function setupExample(t: Test, options: ExampleOptions): Promise<Ex
       const wish = { mode, since: null, ids: null, isDryRun: false, trigger: 'operator' } as const;
       const answer = await requestRun(db, stream, wish);
       if (answer.kind !== 'queued') throw new Error(`Not queued: ${answer.kind}`);
-      const run = await claimRun(db, { integrations: [name], leaseMs: RUN_LEASE_MS });
+      const run = await claimRun(db, { streams: [stream.key], leaseMs: RUN_LEASE_MS });
       if (run === null) throw new Error('The run cannot be claimed');
       const ended = new AbortController();
       const reading = (async () => {

@@ -1,19 +1,34 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import postgres from 'postgres';
 import file, { test } from 'tap';
 import { queryRows } from '../../src/db/query.ts';
 import { acquireLease, releaseLease, renewLease } from '../../src/store/leases.ts';
 import { claimRun } from '../../src/store/runs.ts';
+import { pauseSource } from '../../src/store/source-states.ts';
 import { applyBatch } from '../../src/sync/apply.ts';
 import { ingestOnce } from '../../src/sync/ingest.ts';
+import { resumeIntegration } from '../../src/sync/pause.ts';
 import { requestRun } from '../../src/sync/request-run.ts';
 import { rereadOnce } from '../../src/sync/reread.ts';
+import { cancelRun } from '../../src/sync/run-end.ts';
 import { createOnServer } from '../helpers/database.ts';
 import { createPrivatePostgres, type PrivatePostgres, skipWithoutPostgres } from '../helpers/postgres.ts';
-import { createWorker, createWorld, customer, sightingOf, upsert, type World, type WorldOptions } from './world.ts';
+import {
+  createWorker,
+  createWorld,
+  customer,
+  KEY,
+  sightingOf,
+  upsert,
+  type World,
+  type WorldOptions,
+} from './world.ts';
 
 const skip = skipWithoutPostgres();
 const NEVER = new AbortController().signal;
+/** Of ordinary statements. */
+const LONGER_THAN_LOCK_TIMEOUT_MS = 500;
 
 let server: PrivatePostgres | null = null;
 file.teardown(() => server?.remove());
@@ -186,9 +201,7 @@ test('two workers never read for one hint, and never hold one run', { skip }, as
   const wish = { mode: 'full', since: null, ids: null, isDryRun: false, trigger: 'schedule' } as const;
   const answers = await Promise.all([1, 2, 3, 4].map(() => requestRun(world.db, world.stream, wish)));
   t.equal(answers.filter(({ kind }) => kind === 'queued').length, 1);
-  const claims = await Promise.all(
-    [1, 2, 3, 4].map(() => claimRun(world.db, { integrations: ['shop'], leaseMs: 60_000 })),
-  );
+  const claims = await Promise.all([1, 2, 3, 4].map(() => claimRun(world.db, { streams: [KEY], leaseMs: 60_000 })));
   t.equal(claims.filter((run) => run !== null).length, 1);
 });
 
@@ -228,6 +241,32 @@ test('a lease has one holder, who loses it when it lapses and cannot renew it af
   t.not(await take('late', 60_000), null);
 });
 
+test('an operator cancels and resumes while a page is being written: her word waits for it, or passes it by', {
+  skip,
+}, async (t) => {
+  const { world } = await setUp(t);
+  world.source.pageSize = 1;
+  for (const id of ['c1', 'c2']) world.source.records.set(id, customer(id, { version: 1 }));
+  const { id } = await world.queue();
+  const run = await world.claim();
+  let cancelled: Promise<unknown> = Promise.resolve();
+  let isFirst = true;
+  const worker = createWorker(world.db, world.stream, {
+    async at(point) {
+      if (point !== 'C9' || !isFirst) return;
+      isFirst = false;
+      await pauseSource(world.db, 'shop', { reason: 'operator', detail: null });
+      t.equal(await resumeIntegration(world.db, 'shop', 'operator'), true);
+      cancelled = cancelRun(world.db, id);
+      cancelled.catch(() => {});
+      await blocked(world, () => false);
+      await wait(LONGER_THAN_LOCK_TIMEOUT_MS);
+    },
+  });
+  t.match(await world.work(run, worker), { state: 'cancelled', pages: 1 });
+  t.same(await cancelled, { found: 'running', isEnded: false });
+});
+
 test('a page transaction of a run keeps its heir out until it has ended', { skip }, async (t) => {
   const { world } = await setUp(t);
   world.source.pageSize = 1;
@@ -238,7 +277,7 @@ test('a page transaction of a run keeps its heir out until it has ended', { skip
     async at(point) {
       if (point !== 'C9') return;
       // The lease has not been committed as renewed, and by its old value it may have lapsed: the row lock decides.
-      t.equal(await claimRun(world.db, { integrations: ['shop'], leaseMs: 60_000 }), null);
+      t.equal(await claimRun(world.db, { streams: [KEY], leaseMs: 60_000 }), null);
     },
   });
   t.match(await world.work(run, worker), { state: 'succeeded' });

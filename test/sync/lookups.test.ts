@@ -19,7 +19,7 @@ const world = shareDatabase(file);
 /** A users' list behind a real server, whose clock moves by the waits alone. */
 async function setup(t: Test) {
   const users = new Map([['u1', 'Ada']]);
-  const state = { isDown: false, loads: 0 };
+  const state = { isDown: false, isPaused: false, loads: 0 };
   const made = await setupSource(
     t,
     (response) => {
@@ -33,6 +33,7 @@ async function setup(t: Test) {
   const deps = {
     client: made.client,
     integration: 'shop',
+    isPaused: async () => state.isPaused,
     nowMs: () => clock.nowMs,
     sleep: async (ms: number) => {
       clock.nowMs += ms;
@@ -189,6 +190,30 @@ test('deliveries wait for a list that cannot be read, and become dead letters af
   await reconcile();
   t.equal(await nameOf('c1'), 'Ada');
   t.same(await deadLetters(), [], 'the run superseded it');
+});
+
+test('while the integration is paused deliveries ask for no list, and waiting for one costs them no attempt', async (t) => {
+  const { deliver, ingest, deliveryOf, owned, pass, clock, state, nameOf, lookups } = await setupWorld(t);
+  await lookups.ensure(NEVER);
+  state.isPaused = true;
+  const known = await deliver(upsert(owned('c1', 'u1')));
+  const waiting = await deliver(upsert(owned('c2', 'u2')));
+  for (let round = 0; round < 20; round++) {
+    clock.nowMs += TTL_MS;
+    await pass(600_000);
+    await ingest();
+  }
+  t.match(await deliveryOf(known), { state: 'applied' });
+  t.match(await deliveryOf(waiting), { state: 'received', outcome: 'lookup', attempt: 0 });
+  t.equal(state.loads, 1, 'the one before the pause');
+  state.isPaused = false;
+  for (let round = 0; round < 3; round++) {
+    await pass(600_000);
+    await ingest();
+    await lookups.ensure(NEVER);
+  }
+  t.match(await deliveryOf(waiting), { state: 'applied' });
+  t.equal(await nameOf('c2'), null, 'as the list that was read since says');
 });
 
 test('a read by id looks up as well, after the list was read anew', async (t) => {

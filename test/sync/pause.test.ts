@@ -2,9 +2,10 @@ import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
 import { readRun } from '../../src/store/runs.ts';
-import { readSourceStates, saveBreaker } from '../../src/store/source-states.ts';
+import { pauseSource, readSourceStates, saveBreaker } from '../../src/store/source-states.ts';
 import { pauseIntegration, resumeIntegration } from '../../src/sync/pause.ts';
 import { readStatus } from '../../src/sync/read-status.ts';
+import { cancelRun } from '../../src/sync/run-end.ts';
 import { customer, shareDatabase, upsert, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
@@ -53,7 +54,7 @@ test('refused credentials pause the integration: runs and reads wait, deliveries
   t.equal(await resumeIntegration(world.db, 'shop', 'authorized'), true);
   await world.reread();
   const again = await world.claim();
-  t.match(again, { id, pages: 1, pageCursor: 'c0' });
+  t.match(again, { id, pages: 1, pageCursor: / c0$/ });
   t.match(await world.work(again), { state: 'succeeded' });
   t.same(
     (await world.rows()).map((row) => row.id),
@@ -112,6 +113,46 @@ test('a run under way keeps the page that it holds when somebody pauses, and its
     (await world.rows()).map((row) => row.id),
     ['c0', 'c1', 'c2', 'c3'],
   );
+});
+
+test('the pause that counts against no deadline begins with its first reason, and a run that is paused is never late', async (t) => {
+  const world = await createWorld(t, { deadlineMs: HOUR_MS });
+  fill(world, 4);
+  const { id } = await world.queue();
+  world.source.onPage = async (cursor) => {
+    if (cursor === null) return;
+    await pauseIntegration(world.db, 'shop', null);
+    await world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp()`);
+    throw new SourceError('server_error', 'GET /customers: 503', { status: 503 });
+  };
+  t.match(await world.work(await world.claim()), { state: 'stalled' }, 'not failed');
+  world.source.onPage = () => {};
+  await resumeIntegration(world.db, 'shop', 'operator');
+  await world.run(sql`UPDATE sync.sync_runs SET resume_at = NULL, deadline_at = clock_timestamp() + interval '1 hour'`);
+
+  await pauseSource(world.db, 'shop', { reason: 'auth', detail: 'unauthorized' });
+  await world.run(sql`UPDATE sync.source_states SET paused_at = paused_at - interval '3 days'`);
+  await world.run(sql`UPDATE sync.sync_runs SET deadline_at = deadline_at - interval '3 days'`);
+  await pauseIntegration(world.db, 'shop', 'the key is being made');
+  t.match((await readSourceStates(world.db)).get('shop')?.paused, {
+    reason: 'operator',
+    detail: 'the key is being made',
+  });
+  await resumeIntegration(world.db, 'shop', 'operator');
+  t.match(await world.work(await world.claim()), { state: 'succeeded' });
+  t.match(await readRun(world.db, id), { state: 'succeeded', counts: { seen: 4 } });
+});
+
+test('a run whose worker died after somebody had cancelled it ends although its integration is paused', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 2);
+  const { id } = await world.queue();
+  await world.claim();
+  t.match(await cancelRun(world.db, id), { isEnded: false });
+  await pauseIntegration(world.db, 'shop', null);
+  await world.pass(HOUR_MS);
+  t.match(await world.work(await world.claim()), { state: 'cancelled' });
+  t.same(world.source.listed, [], 'and nothing is asked of the source for it');
 });
 
 test('an open breaker is told with its reason, and limits that are slow or fail hold nobody up', async (t) => {

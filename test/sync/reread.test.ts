@@ -471,3 +471,16 @@ test('what a delivery asks for is claimed apart from what a run asks for, and a 
     'put off, it stands back as before',
   );
 });
+
+test('a hint of an entity that this server does not know is not forgotten: its next full run is owed', async (t) => {
+  const world = await createWorld(t);
+  await world.reconcile();
+  await world.deliver({ events: [{ type: 'changed', id: 'c1' }] });
+  await world.ingest();
+  const owed = () => world.run(sql`SELECT needs_full_at IS NOT NULL AS is_owed FROM sync.streams`);
+  t.match(await owed(), [{ is_owed: false }]);
+  const older = createWorker(world.db, world.stream).deps;
+  await rereadOnce({ ...older, streams: new Map() }, 10, NEVER);
+  t.same(await world.hints(), []);
+  t.match(await owed(), [{ is_owed: true }]);
+});

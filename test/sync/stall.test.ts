@@ -3,13 +3,13 @@ import file, { test } from 'tap';
 import type { LeasedRun } from '../../src/model/run.ts';
 import { SourceError } from '../../src/source/error.ts';
 import { approveRun } from '../../src/store/run-orders.ts';
-import { listRuns, readRun } from '../../src/store/runs.ts';
+import { claimRun, listRuns, readRun } from '../../src/store/runs.ts';
 import { readStatusRows } from '../../src/store/status.ts';
 import { LookupUnavailableError } from '../../src/sync/failures.ts';
 import { cancelRun, type RunReport } from '../../src/sync/run-end.ts';
 import { stallWaitMs } from '../../src/sync/run-stall.ts';
 import type { Stream } from '../../src/sync/stream.ts';
-import { customer, shareDatabase, type World } from './world.ts';
+import { createWorker, customer, shareDatabase, type World } from './world.ts';
 
 const createWorld = shareDatabase(file);
 const HOUR_MS = 3_600_000;
@@ -212,6 +212,44 @@ test('the sweep of a run that was approved late has a deadline of its own', asyn
   t.equal(await approveRun(world.db, braked.id, 'ada'), true);
   t.match(await world.work(await world.claim()), { state: 'succeeded' });
   t.same(await idsOf(world), ['c001', 'c002']);
+});
+
+test('a run that goes on under another list begins it anew: its old cursor may be a place there, with unread records before it', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 5);
+  const { id } = await world.queue();
+  world.source.onPage = (cursor) => {
+    if (cursor === 'c002') throw down();
+  };
+  t.match(await world.work(await world.claim()), { state: 'stalled' });
+  world.source.records.set('a000', customer('a000', { version: 1 })); // only the new list shows it
+  world.source.onPage = () => {};
+  const changed = createWorker(world.db, { ...world.stream, list: { ...world.stream.list, path: '/v2/customers' } });
+  await skipWaits(world);
+  t.match(await world.work(await world.claim(), changed), { state: 'succeeded' });
+  t.match(await readRun(world.db, id), { state: 'succeeded', pages: 6, counts: { seen: 6 } });
+  t.same(await idsOf(world), ['a000', 'c000', 'c001', 'c002', 'c003', 'c004']);
+});
+
+test('a run of an entity that this server does not know is left to those that do', async (t) => {
+  const world = await createWorld(t);
+  fill(world, 1);
+  await world.queue();
+  t.equal(await claimRun(world.db, { streams: [{ integration: 'shop', entity: 'orders' }], leaseMs: 1_000 }), null);
+  t.match(await world.work(await world.claim()), { state: 'succeeded' });
+});
+
+test('a run whose reads are held up ends at its deadline', async (t) => {
+  const world = await createWorld(t);
+  world.source.records.set('c1', customer('c1', { version: 1 }));
+  await world.queue({ mode: null, ids: ['c1'] });
+  world.source.onGet = async () => {
+    await world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp()`);
+    throw down(HOUR_MS);
+  };
+  t.match(await world.work(await world.claim()), { state: 'failed' });
+  t.match(await runs(world), [{ mode: 'ids', errorCode: 'deadline' }]);
+  t.match(await world.hints(), [{ external_id: 'c1', state: 'ready' }], 'the read is wanted all the same');
 });
 
 test('waits between interruptions grow, differ, and are never shorter than the source asks for', (t) => {

@@ -266,7 +266,7 @@ function actOn(db: Db, stream: Stream) {
   }
 
   async function claim(): Promise<LeasedRun> {
-    const run = await claimRun(db, { integrations: ['shop'], leaseMs: RUN_LEASE_MS });
+    const run = await claimRun(db, { streams: [KEY], leaseMs: RUN_LEASE_MS });
     if (run === null) throw new Error('No run to claim');
     return run;
   }
