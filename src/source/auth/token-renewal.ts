@@ -83,7 +83,7 @@ export function createTokenRenewal(deps: RenewalDeps, grant: Grant, options: Tok
     }
   }
 
-  /** Null when there is nothing to show for it and another look helps. Gives the lease back on every way out. */
+  /** Null when there is nothing to show for it and another look helps. Gives the lease back, but for tokens that are not stored. */
   async function useClaim(
     held: Held,
     refused: string | null,
@@ -113,8 +113,9 @@ export function createTokenRenewal(deps: RenewalDeps, grant: Grant, options: Tok
       assertScopes(tokens);
       return { accessToken: asked.granted.accessToken, freshUntilMs: freshUntil(tokens, asked.sentMs) };
     } finally {
-      // Not worth failing for: it lapses by itself.
-      await store.release(name, lease, { isUnused }).catch(() => {});
+      // With tokens in hand that are not stored it is kept: a successor would use up what they came for. A release that
+      // fails is not worth failing for: the lease lapses by itself.
+      if (unsaved === null) await store.release(name, lease, { isUnused }).catch(() => {});
     }
   }
 

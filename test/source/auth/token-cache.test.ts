@@ -319,6 +319,7 @@ test('tokens that cannot be stored are not used, and are stored as soon as they 
   const error = await failure(Promise.resolve(cache.get(never())));
   t.equal(error.isRetryable, true);
   t.notMatch(error.message, /access-|refresh-/);
+  t.equal(await store.acquire('crm', 1), null, 'nobody else may use the old refresh token meanwhile');
   isAway = false;
   t.equal(await cache.get(never()), 'access-2');
   t.same(provider.presented, ['refresh-1']);
