@@ -2,6 +2,7 @@ import { type BoundedStore, createBoundedStore, type Remembered } from './bounde
 import type { Call, CallOptions } from './call.ts';
 import { directivesOf, keyOf, mayNotBeKept, revalidate } from './conditional.ts';
 import { SourceError } from './error.ts';
+import { validatorHeader } from './header.ts';
 import type { SourceRequest } from './request.ts';
 
 export type CacheDeps = {
@@ -77,8 +78,8 @@ export function createCache({ call, nowMs, store = createBoundedStore() }: Cache
       const mustAsk = directivesOf(headers).has('no-cache');
       store.set(key, {
         text,
-        etag: headers.etag ?? before?.etag ?? null,
-        lastModified: headers['last-modified'] ?? before?.lastModified ?? null,
+        etag: validatorHeader(headers.etag) ?? before?.etag ?? null,
+        lastModified: validatorHeader(headers['last-modified']) ?? before?.lastModified ?? null,
         freshUntilMs: mustAsk ? 0 : nowMs() + ttlMs,
         pathname: request.url.pathname,
       });

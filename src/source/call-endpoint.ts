@@ -7,6 +7,7 @@ import type { Cache } from './cache.ts';
 import type { SourceClient } from './client.ts';
 import { type EndpointDefinition, isIdempotent, isWrite, listOf, methodOf, ttlMsOf } from './endpoint.ts';
 import { SourceError } from './error.ts';
+import { validatorHeader } from './header.ts';
 import type { Lane } from './lane.ts';
 import { placeParams } from './params.ts';
 import { placeholdersOf } from './path-template.ts';
@@ -83,7 +84,7 @@ export async function sendRequest(
     if (reply.kind === 'absent') throw reply.error;
     if (reply.kind === 'not_modified')
       throw new SourceError('invalid_response', `${request.endpoint}: answered 304 unasked`);
-    onAnswer?.({ status: reply.answer.status, etag: reply.answer.headers.etag ?? null });
+    onAnswer?.({ status: reply.answer.status, etag: validatorHeader(reply.answer.headers.etag) });
     return reply.answer.body;
   } finally {
     if (isWrite(form)) cache.forget(request.url); // also when nobody knows whether it arrived

@@ -13,6 +13,7 @@ import type { GetDefinition, GetManyDefinition, ListDefinition } from './definit
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
 import { getRecords } from './get-records.ts';
+import { validatorHeader } from './header.ts';
 import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
 import { createLimiter } from './rate-limit/create-limiter.ts';
@@ -157,7 +158,7 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
       const { headers, body } = reply.answer;
       const record = readRecord(request.endpoint, get, body);
       if (record === null) return { kind: 'absent', startedAt, endedAt };
-      return { kind: 'found', record, etag: headers.etag ?? null, startedAt, endedAt };
+      return { kind: 'found', record, etag: validatorHeader(headers.etag), startedAt, endedAt };
     },
     getRecords: (getMany, ids, options) => getRecords({ call, requests }, getMany, ids, options),
     send: call,

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { BoundedStore, Remembered } from './bounded-store.ts';
 import type { Call, CallOptions, Reply } from './call.ts';
 import { SourceError } from './error.ts';
+import { listedHeader, validatorHeader } from './header.ts';
 import type { SourceRequest } from './request.ts';
 
 /** Everything that decides what is answered, but for the credentials: those are one source's. */
@@ -34,9 +35,9 @@ export function createConditionalCall(call: Call, store: BoundedStore): Call {
 }
 
 function remember(store: BoundedStore, key: string, { url }: SourceRequest, { answer }: Answered): void {
-  const { etag } = answer.headers;
+  const etag = validatorHeader(answer.headers.etag);
   const text = JSON.stringify(answer.body);
-  if (etag === undefined || text === undefined || mayNotBeKept(answer.headers)) store.remove(key);
+  if (etag === null || text === undefined || mayNotBeKept(answer.headers)) store.remove(key);
   else store.set(key, { text, etag, lastModified: null, freshUntilMs: 0, pathname: url.pathname });
 }
 
@@ -57,11 +58,13 @@ export async function revalidate(
   known: Remembered | null,
   options: CallOptions,
 ): Promise<Exclude<Reply, { kind: 'not_modified' }> | Revalidated> {
-  if (known !== null) {
+  // Elsewhere than with GET a condition that does not hold is a failure (412), not a 304.
+  if (known !== null && request.method === 'GET') {
     const reply = await call({ ...request, headers: { ...request.headers, ...conditionsOf(known) } }, options);
     if (reply.kind !== 'not_modified') return reply;
     const { startedAt, endedAt, headers } = reply;
-    if (isSameTag(known.etag, headers.etag)) return { kind: 'revalidated', entry: known, headers, startedAt, endedAt };
+    if (isSameTag(known.etag, validatorHeader(headers.etag)))
+      return { kind: 'revalidated', entry: known, headers, startedAt, endedAt };
   }
   const reply = await call(request, options);
   if (reply.kind === 'not_modified')
@@ -75,15 +78,15 @@ function conditionsOf({ etag, lastModified }: Remembered): Readonly<Record<strin
 }
 
 /** The weak comparison of RFC 9110: a source may weaken a tag on its way. */
-const isSameTag = (known: string | null, told: string | undefined): boolean =>
-  known === null || told === undefined || known.replace(/^W\//, '') === told.replace(/^W\//, '');
+const isSameTag = (known: string | null, told: string | null): boolean =>
+  known === null || told === null || known.replace(/^W\//, '') === told.replace(/^W\//, '');
 
 /** The source forbids us to keep it, or says that nothing tells when it holds. */
 export const mayNotBeKept = (headers: IncomingHttpHeaders): boolean =>
-  directivesOf(headers).has('no-store') || headers.vary?.split(',').some((name) => name.trim() === '*') === true;
+  directivesOf(headers).has('no-store') || listedHeader(headers.vary).includes('*');
 
 export const directivesOf = (headers: IncomingHttpHeaders): ReadonlySet<string> =>
-  new Set((headers['cache-control'] ?? '').split(',').map((directive) => directive.trim().toLowerCase()));
+  new Set(listedHeader(headers['cache-control']));
 
 const isConditional = ({ headers }: SourceRequest): boolean =>
   headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;

@@ -24,3 +24,17 @@ export const HEADER_NAME_SYNTAX = `the name of a header other than ${[...RESERVE
 export const isSettableHeader = (name: string): boolean => HEADER_NAME.test(name) && !RESERVED.has(name.toLowerCase());
 
 export const isHeaderValue = (value: string): boolean => HEADER_VALUE.test(value);
+
+/** undici gives a header that came more than once as a list of its values. */
+type Received = string | readonly string[] | undefined;
+
+/** Values of a header that is a list by itself (`Vary`): sent twice it is one longer list. */
+export const listedHeader = (value: Received): readonly string[] =>
+  [value ?? []].flat().flatMap((text) => text.split(',').map((item) => item.trim().toLowerCase()));
+
+/**
+ * A tag or a date that an answer can be named by later. Null when it came twice, since it then names nothing, and when we
+ * could not send it back.
+ */
+export const validatorHeader = (value: Received): string | null =>
+  typeof value === 'string' && isHeaderValue(value) ? value : null;

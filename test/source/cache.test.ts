@@ -185,3 +185,25 @@ test('the memory is bounded by entries and by bytes, and drops what was used lon
   for (const key of ['b', 'c']) bySize.remove(key);
   t.same(bySize.size(), { entries: 0, bytes: 0 });
 });
+
+test('only a GET is asked about by its tag: elsewhere a tag that still holds would be a failure', async (t) => {
+  const { read, clock } = await setupCache(t, (response, { headers, index }) =>
+    headers['if-none-match'] === undefined
+      ? sendJson(response, { index }, { etag: '"1"' })
+      : sendText(response, 412, '{}'),
+  );
+  await read('/graphql', { method: 'POST', body: '{}' });
+  clock.nowMs += TTL_MS;
+  t.same(await read('/graphql', { method: 'POST', body: '{}' }), { index: 1 });
+});
+
+test('headers that come twice do not keep an answer from being read', async (t) => {
+  const { read, api } = await setupCache(t, (response) => {
+    response.setHeader('vary', ['Accept', '*']);
+    response.setHeader('cache-control', ['private', 'no-cache']);
+    response.end('{"name":"Ada"}');
+  });
+  t.same(await read('/users/1'), { name: 'Ada' });
+  t.same(await read('/users/1'), { name: 'Ada' });
+  t.equal(api.seen.length, 2, 'Vary: * forbids to keep it');
+});

@@ -49,3 +49,20 @@ test('a record that is gone is forgotten', async (t) => {
   t.equal((await client.getRecord(get, '1', { signal: never() })).kind, 'found');
   t.equal(api.seen[2]?.headers['if-none-match'], undefined);
 });
+
+test('headers that come twice are read as one list, and a tag that comes twice is none', async (t) => {
+  const { client, api } = await setup(t, (response, { index }) => {
+    response.setHeader('vary', ['Accept', 'Origin']);
+    response.setHeader('cache-control', index === 0 ? ['private', 'max-age=0'] : ['private', 'no-store']);
+    response.setHeader('etag', index === 2 ? ['"1"', '"2"'] : ['"1"']);
+    response.end('{"data":{"id":"1"}}');
+  });
+  for (const etag of ['"1"', '"1"', null]) {
+    t.match(await client.getRecord(get, '1', { signal: never() }), { kind: 'found', etag });
+  }
+  t.same(
+    api.seen.map(({ headers }) => headers['if-none-match']),
+    [undefined, '"1"', undefined],
+    'no-store counts wherever it stands',
+  );
+});
