@@ -11,7 +11,7 @@ import type { SyncDeps } from '../sync/deps.ts';
 import { explainRecord } from '../sync/explain.ts';
 import type { Integration } from '../sync/integration.ts';
 import { pauseIntegration, resumeIntegration } from '../sync/pause.ts';
-import { readStatus } from '../sync/read-status.ts';
+import { describeOpenRun, readStatus } from '../sync/read-status.ts';
 import { redrive } from '../sync/redrive.ts';
 import { type RunAnswer, requestRun } from '../sync/request-run.ts';
 import { cancelRun } from '../sync/run-end.ts';
@@ -75,7 +75,7 @@ const reasonSchema = z
   .trim()
   .min(1)
   .max(MAX_REASON_LENGTH)
-  .refine(isText, 'expected well-formed text without NUL');
+  .refine((text) => isText(text) && !/\p{Cc}/u.test(text), 'expected well-formed text without control characters');
 const pauseSchema = z.strictObject({ reason: reasonSchema.optional() });
 
 /** Both may be repeated, and answer with how the integration stands then. */
@@ -86,7 +86,8 @@ function pauseRoutes(app: FastifyInstance, { db, deps, integrations, wakeRuns }:
   };
   app.post<{ Params: { integration: string } }>('/integrations/:integration/pause', async (request) => {
     const integration = find(request.params.integration);
-    const { reason = null } = parseInput(pauseSchema, request.body || {}); // '' is what some clients send for nothing
+    const isEmpty = request.body == null || request.body === ''; // some clients send that for nothing
+    const { reason = null } = parseInput(pauseSchema, isEmpty ? {} : request.body);
     await pauseIntegration(db, integration, reason);
     return { integration, paused: await readPause(db, integration) };
   });
@@ -131,7 +132,7 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
     }
     wakeRuns();
     const queued = answers.flatMap((answer) => (answer.kind === 'queued' ? [answer.run] : []));
-    if (queued.length === 0) throw refusal(answers);
+    if (queued.length === 0) throw refusal(answers, (await readPause(db, wish.integration)) !== null);
     const underWay = answers.flatMap((answer) => (answer.kind === 'under_way' ? [answer.run.id] : []));
     if (!wait) return reply.status(202).send({ runs: queued.map(showRun), underWay });
     const hungUp = new AbortController();
@@ -247,9 +248,12 @@ async function findRun(db: Db, id: string): Promise<Run> {
 }
 
 /** Nothing was queued: every stream is busy, or cannot do what was asked. */
-function refusal(answers: readonly RunAnswer[]): ProblemError {
-  const runs = answers.flatMap((answer) => (answer.kind === 'under_way' ? [answer.run.id] : []));
-  if (runs.length > 0) return conflict('run-under-way', `Run ${runs.join(', ')} is under way`, { runs });
+function refusal(answers: readonly RunAnswer[], isPaused: boolean): ProblemError {
+  const runs = answers.flatMap((answer) => (answer.kind === 'under_way' ? [answer.run] : []));
+  if (runs.length > 0) {
+    const detail = runs.map((run) => describeOpenRun(run, isPaused)).join('; ');
+    return conflict('run-under-way', detail, { runs: runs.map(({ id }) => id) });
+  }
   return invalid(answers.flatMap((answer) => (answer.kind === 'impossible' ? [answer.reason] : [])).join('; '));
 }
 

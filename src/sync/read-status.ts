@@ -127,7 +127,7 @@ function findReasons(facts: Facts): string[] {
   if (brakedRun !== null) reasons.push(`the sweep of run ${brakedRun} waits for approval`);
   if (row?.lastStatus === 'partial' && brakedRun === null)
     reasons.push(`last run was partial: ${row.lastError ?? 'it set records aside'}`);
-  if (stalledRun !== null) reasons.push(describeStall(stalledRun));
+  if (stalledRun !== null) reasons.push(describeOpenRun(stalledRun, facts.isPaused));
   if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
   if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
   if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');
@@ -135,9 +135,16 @@ function findReasons(facts: Facts): string[] {
   return reasons;
 }
 
-function describeStall({ id, stalls, resumeAt, errorCode, error }: Run): string {
-  const goesOn = resumeAt === null ? 'is being tried again' : `goes on at ${iso(resumeAt)}`;
-  return `run ${id} was interrupted (${stalls} since its last page) and ${goesOn}: ${errorCode}: ${error}`;
+/** What an open run is waiting for, if anything. */
+export function describeOpenRun({ id, state, stalls, resumeAt, errorCode, error }: Run, isPaused: boolean): string {
+  const resumed = 'goes on when its integration is resumed';
+  if (stalls > 0) {
+    const tried = resumeAt === null ? 'is being tried again' : `goes on at ${iso(resumeAt)}`;
+    const since = `${stalls} since its last page`;
+    return `run ${id} was interrupted (${since}) and ${isPaused ? resumed : tried}: ${errorCode}: ${error}`;
+  }
+  if (isPaused) return `run ${id} ${resumed}`;
+  return `run ${id} ${state === 'queued' ? 'waits for a worker' : 'is under way'}`;
 }
 
 function decideHealth({ row, progress, isPaused }: Facts, reasons: readonly string[]): StreamHealth {

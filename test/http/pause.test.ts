@@ -1,5 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { type Test, test } from 'tap';
+import { field } from '../../src/mapping/field.ts';
+import { lookup } from '../../src/mapping/lookup.ts';
 import { saveBreaker } from '../../src/store/source-states.ts';
 import { expectProblem, startTestApp, type TestApp, until } from '../app/setup.ts';
 import { type Customer, customer, event, shopDefinition, signShop, silentDefinition } from '../app/shop.ts';
@@ -100,8 +102,20 @@ test('an operator pauses and resumes, as often as she likes, what there is', asy
     t.match(await json(app.post('/integrations/shop/resume', '', {})), { paused: null }, `${round}`);
   await expectProblem(t, await app.post('/integrations/nobody/pause', '', {}), 404);
   await expectProblem(t, await app.post('/integrations/nobody/resume', '', {}), 404);
-  const wrong = await app.post('/integrations/shop/pause', '{"reason":"\\u0000"}');
-  await expectProblem(t, wrong, 422);
+  const wrong = [
+    '0',
+    'false',
+    '[]',
+    '"x"',
+    '{"why":""}',
+    '{"reason":""}',
+    '{"reason":"\\u0000"}',
+    '{"reason":"\\u001b[2J"}',
+  ];
+  for (const body of wrong) await expectProblem(t, await app.post('/integrations/shop/pause', body), 422);
+  const long = JSON.stringify({ reason: 'x'.repeat(501) });
+  await expectProblem(t, await app.post('/integrations/shop/pause', long), 422);
+  t.match(await json(app.get('/status/shop')), { source: { paused: null } });
 });
 
 test('a Retry-After of an hour holds no loop: the runs of others end, and deliveries are applied', async (t) => {
@@ -114,6 +128,16 @@ test('a Retry-After of an hour holds no loop: the runs of others end, and delive
   const stalled = await readRun(app, id);
   t.match(stalled, { state: 'running', error: { code: 'rate_limited' }, resumeAt: String });
   t.ok(Date.parse(stalled.resumeAt ?? '') - Date.now() > 3_500_000);
+  const again = () => app.post('/sync/reconcile', JSON.stringify({ integration: 'shop', mode: 'full' }));
+  const inTheWay = await expectProblem(t, await again(), 409);
+  t.match(inTheWay, { runs: [id] });
+  t.ok(
+    inTheWay.detail?.includes(`${id} was interrupted`) &&
+      inTheWay.detail.includes(`at ${stalled.resumeAt}: rate_limited`),
+  );
+  await app.post('/integrations/shop/pause', '{}');
+  t.match((await expectProblem(t, await again(), 409)).detail, /goes on when its integration is resumed/);
+  await app.post('/integrations/shop/resume', '{}');
   shop.refusal = null;
   const other = await startRun(app, 'silent');
   await until('another run ends', async () => (await readRun(app, other)).state === 'succeeded');
@@ -134,6 +158,41 @@ test('while the breaker is open deliveries are stored and applied, and status sa
       { integration: 'shop', source: { breaker: { state: 'open', since: String, reason: 'network: refused' } } },
     ],
   });
+});
+
+test('a server that waits for a rate limit stops within a second, and its run is free for the next', async (t) => {
+  const shop = await startShop(t);
+  const source = { ...shopDefinition.source, rateLimits: [{ requests: 1, per: '30s' as const }] };
+  const app = await startTestApp(t, { apiUrl: shop.origin, definitions: [{ ...shopDefinition, source }] });
+  const first = await startRun(app, 'shop');
+  await until('the budget is used', async () => (await readRun(app, first)).state === 'succeeded');
+  const id = await startRun(app, 'shop');
+  await until('the run is worked on', async () => (await readRun(app, id)).state === 'running');
+  t.match(await json(app.get('/status/shop')), { source: { limits: [{ used: 1 }] } });
+  const startedAt = performance.now();
+  await app.app.stop();
+  t.ok(performance.now() - startedAt < STOP_MS);
+  t.equal(shop.api.seen.length, 1, 'nothing was sent meanwhile');
+  t.match(await app.sql(`SELECT state, lease_token, stalls FROM sync.sync_runs WHERE id = '${id}'`), [
+    { state: 'running', lease_token: null, stalls: 0 },
+  ]);
+});
+
+test('a server that waits for a list for lookups stops within a second, and its run is free for the next', async (t) => {
+  const api = await startFakeApi(t, () => {}); // never answers
+  const { customers } = shopDefinition.entities;
+  if (customers === undefined) throw new Error('The shop has no customers');
+  const mapping = { ...customers.mapping, email: field('id', lookup('customers', { by: 'id', take: 'email' })) };
+  const definition = { ...shopDefinition, entities: { customers: { ...customers, mapping } } };
+  const app = await startTestApp(t, { apiUrl: api.origin, definitions: [definition] });
+  const id = await startRun(app, 'shop');
+  await api.requested(1);
+  const startedAt = performance.now();
+  await app.app.stop();
+  t.ok(performance.now() - startedAt < STOP_MS);
+  t.match(await app.sql(`SELECT state, lease_token, stalls FROM sync.sync_runs WHERE id = '${id}'`), [
+    { state: 'running', lease_token: null, stalls: 0 },
+  ]);
 });
 
 test('a server that waits for its source stops within a second, and its run is free for the next', async (t) => {
