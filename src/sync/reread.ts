@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Db } from '../db/connect.ts';
 import { failureKind } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
@@ -50,6 +51,7 @@ export async function rereadOnce(
   if (hints.length === 0) return { claimed: 0, applied: 0 };
   await deps.crashPoint('C4');
   const over = { stop: signal, read: AbortSignal.any([signal, AbortSignal.timeout(READ_DEADLINE_MS)]) };
+  setMaxListeners(0, over.read); // each read listens to it: a warning of a leak would be a false one
   const names = [...new Set(hints.map(streamName))];
   const groups = names.map((name) => hints.filter((hint) => streamName(hint) === name));
   const applied = await Promise.all(groups.map((group) => rereadGroup(deps, group, over)));

@@ -484,3 +484,16 @@ test('a hint of an entity that this server does not know is not forgotten: its n
   t.same(await world.hints(), []);
   t.match(await owed(), [{ is_owed: true }]);
 });
+
+test('as many reads as there are wait side by side without a warning of a leak', async (t) => {
+  const world = await createWorld(t);
+  for (let n = 0; n < 20; n++) await want(world, `c${n}`);
+  const warnings: string[] = [];
+  const note = ({ name }: Error) => void warnings.push(name);
+  process.on('warning', note);
+  t.teardown(() => process.off('warning', note));
+  world.source.onGet = (_id, signal) => signal.addEventListener('abort', () => {});
+  t.match(await world.reread(), { claimed: 20 });
+  await new Promise(setImmediate); // warnings are told a moment later
+  t.same(warnings, []);
+});
