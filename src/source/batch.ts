@@ -19,7 +19,7 @@ export type BatchForm = {
   readonly key?: { readonly item: string; readonly result: string };
   /** Dot path in a result to its value. Default: the result. */
   readonly value?: string;
-  /** Dot path in a result that says by anything but null, false or empty text that the item failed. */
+  /** Dot path in a result that says by anything but null, false, empty text or an empty list that the item failed. */
   readonly error?: string;
   /** Dot path in a result to its HTTP status: the item failed unless it is 2xx. */
   readonly status?: string;
@@ -95,7 +95,8 @@ export type ItemResult =
 
 /**
  * What the answer to one request says of each of its items, in their order. What it does not tell is `unknown`, never
- * done; so are all of them where results go by their place and their number is not that of the items.
+ * done; so are all of them where results go by their place and their number is not that of the items, and all items of one
+ * key where it is not clear whose result is whose.
  */
 export function readResults(items: readonly JsonValue[], body: unknown, form: BatchForm): readonly ItemResult[] {
   const results = listAt(body, form.results ?? '');
@@ -103,27 +104,44 @@ export function readResults(items: readonly JsonValue[], body: unknown, form: Ba
     if (results.length !== items.length) return items.map(() => UNKNOWN);
     return results.map((result) => judge(result, form));
   }
-  const { item: itemKey, result: resultKey } = form.key;
-  const found = new Map<string, unknown[]>();
-  for (const result of results) {
-    const key = keyAt(result, resultKey);
-    if (key === null) continue;
-    const known = found.get(key);
-    if (known === undefined) found.set(key, [result]);
-    else known.push(result);
-  }
+  const places = placesByKey(items, form.key.item);
+  const found = placesByKey(results, form.key.result);
   const failed = new Set(form.failures === undefined ? [] : failedKeys(body, form.failures));
-  return items.map((item) => {
-    const key = keyAt(item, itemKey);
-    if (key === null) return UNKNOWN;
-    const result = found.get(key)?.shift(); // items of one key get their results in order
-    if (result !== undefined) return judge(result, form);
-    return failed.has(key) ? { kind: 'refused', status: null } : UNKNOWN;
-  });
+  const told: ItemResult[] = items.map(() => UNKNOWN);
+  for (const [key, own] of places) {
+    const judged = (found.get(key) ?? []).map((place) => judge(results[place], form));
+    const ofKey = judgeKey(own.length, judged, failed.has(key));
+    for (const [index, place] of own.entries()) told[place] = ofKey[index] ?? UNKNOWN;
+  }
+  return told;
+}
+
+/**
+ * What became of `count` items of one key, in their order; nothing where that is not clear. `judged` are the results with
+ * that key. A failure that is listed counts for more than a result: some answers repeat every item beside it.
+ */
+function judgeKey(count: number, judged: readonly ItemResult[], isListedAsFailed: boolean): readonly ItemResult[] {
+  if (isListedAsFailed) return judged.length === 0 || count === 1 ? Array(count).fill(REFUSED) : [];
+  const isClear = judged.length === count && new Set(judged.map(({ kind }) => kind)).size === 1;
+  return isClear ? judged : [];
+}
+
+/** Where the values of each key stand. Those without a key are left out. */
+function placesByKey(values: readonly unknown[], path: string): ReadonlyMap<string, readonly number[]> {
+  const places = new Map<string, number[]>();
+  for (const [place, value] of values.entries()) {
+    const key = keyAt(value, path);
+    if (key === null) continue;
+    const known = places.get(key);
+    if (known === undefined) places.set(key, [place]);
+    else known.push(place);
+  }
+  return places;
 }
 
 const HTTP_STATUS = /^[1-5]\d\d$/;
 const UNKNOWN: ItemResult = { kind: 'unknown' };
+const REFUSED: ItemResult = { kind: 'refused', status: null };
 
 function judge(result: unknown, form: BatchForm): ItemResult {
   if (result === null || result === undefined) return UNKNOWN;
@@ -138,7 +156,8 @@ function judge(result: unknown, form: BatchForm): ItemResult {
   return { kind: 'done', value };
 }
 
-const isSaid = (value: unknown): boolean => value !== undefined && value !== null && value !== false && value !== '';
+const isSaid = (value: unknown): boolean =>
+  Array.isArray(value) ? value.length > 0 : value !== undefined && value !== null && value !== false && value !== '';
 
 function failedKeys(body: unknown, { at, key }: NonNullable<BatchForm['failures']>): readonly string[] {
   return listAt(body, at).flatMap((failure) => {

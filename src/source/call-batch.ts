@@ -28,7 +28,9 @@ export type BatchEndpoint = EndpointDefinition & { readonly batch: BatchForm };
  * Sends many items in as few requests as the bounds allow, one request after the other, in the order given. Each item gets
  * a result of its own: an item that its schema refuses is not sent (`bad_request`), one over `maxBytes` neither
  * (`too_large`); where a whole request fails, its items fail with its code. After a failure that further requests would
- * meet too the rest is `not_sent`. Throws `bad_request` for arguments that do not fit; then nothing was sent.
+ * meet too the rest is `not_sent`. Throws `bad_request` for arguments that do not fit; then nothing was sent. What is no
+ * failure of the source or the network (the database of shared limits) is thrown from the first request; a later one has
+ * results before it that must be told, so that its items are `unknown` and the rest is not sent.
  */
 export async function callBatch(
   deps: EndpointDeps,
@@ -87,7 +89,10 @@ async function sendGroup(
     const results = readResults(items, answer, form.batch);
     return { results: results.map((result) => toResult(form, request.endpoint, result)), mustStop: false };
   } catch (error) {
-    if (!(error instanceof SourceError)) throw error;
+    if (!(error instanceof SourceError)) {
+      if (number === 0) throw error;
+      return { results: group.map(() => failed('unknown')), mustStop: true };
+    }
     const { code, status } = error;
     return { results: group.map(() => failed(code, status)), mustStop: error.isRetryable || STOPPING.has(code) };
   }

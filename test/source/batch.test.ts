@@ -2,10 +2,14 @@ import { type Test, test } from 'tap';
 import { z } from 'zod';
 import { createClient } from '../../src/client.ts';
 import { defineIntegration } from '../../src/define/define.ts';
+import { instantFromMs } from '../../src/model/instant.ts';
 import { type BatchForm, groupItems, readResults } from '../../src/source/batch.ts';
+import { createCache } from '../../src/source/cache.ts';
+import { callBatch } from '../../src/source/call-batch.ts';
 import { endpoint } from '../../src/source/endpoint.ts';
+import { createRequests } from '../../src/source/requests.ts';
 import { type CallAnswer, type SeenCall, startSource } from '../client-setup.ts';
-import { failure } from './setup.ts';
+import { failure, mustResolve, never } from './setup.ts';
 
 const item = z.object({ id: z.string(), email: z.string().optional() });
 
@@ -139,8 +143,66 @@ test('groups keep to number and size', async (t) => {
   t.same(groupItems([{ a: 'xxxx' }, null, { a: 'xxxx' }, 'x'.repeat(99)], { max: 9, maxBytes: 20 }), [[0], [2]]);
 });
 
-test('items of one key get their results in order, and none twice', async (t) => {
-  const form = { max: 9, results: '', key: { item: 'id', result: 'id' } };
-  const twins = [{ id: '1' }, { id: '1' }];
-  t.match(readResults(twins, [{ id: '1', n: 1 }], form), [{ kind: 'done', value: { n: 1 } }, { kind: 'unknown' }]);
+test('items of one key get their results in order; where it is not clear whose is whose, they are unknown', async (t) => {
+  const form = { max: 9, results: '', key: { item: 'id', result: 'id' }, status: 'status' };
+  const twins = [{ id: '1' }, { id: '2' }, { id: '1' }];
+  const done = (id: string, n: number) => ({ id, n, status: 200 });
+  const kindsOf = (results: unknown[]) => readResults(twins, results, form).map(({ kind }) => kind);
+  t.match(readResults(twins, [done('1', 1), done('1', 3), done('2', 2)], form), [
+    { value: { n: 1 } },
+    { value: { n: 2 } },
+    { value: { n: 3 } },
+  ]);
+  const refused = { id: '1', status: 409 };
+  t.same(kindsOf([done('1', 1), done('2', 2)]), ['unknown', 'done', 'unknown'], 'one result for two');
+  t.same(kindsOf([done('1', 1), refused, done('2', 2)]), ['unknown', 'done', 'unknown'], 'one done, one refused');
+  t.same(kindsOf([done('2', 1), { id: '2', status: 500 }]), ['unknown', 'unknown', 'unknown'], 'two results for one');
+});
+
+test('an item among the failures is not done, whatever else the answer repeats of it', async (t) => {
+  const form = {
+    max: 9,
+    results: 'items',
+    key: { item: 'id', result: 'id' },
+    failures: { at: 'failed', key: 'id' },
+  };
+  const answer = { items: [{ id: '1' }, { id: '2' }], failed: [{ id: '2' }] };
+  t.same(
+    readResults(answer.items, answer, form).map(({ kind }) => kind),
+    ['done', 'refused'],
+  );
+});
+
+test('an empty list of errors says that there were none', async (t) => {
+  const form = { max: 9, results: '', error: 'errors' };
+  const answer = [{ errors: [] }, { errors: ['no'] }];
+  t.same(
+    readResults(answer, answer, form).map(({ kind }) => kind),
+    ['done', 'refused'],
+  );
+});
+
+test('when something else than the source fails between requests, what was done before is still told', async (t) => {
+  let sent = 0;
+  const request = { endpoint: 'POST /batch', method: 'POST', url: new URL('http://127.0.0.1/batch') } as const;
+  const times = { startedAt: instantFromMs(0), endedAt: instantFromMs(0) };
+  const answer = { status: 200, url: request.url, headers: {}, body: [{ id: '0' }] };
+  const deps = {
+    client: {
+      send: async () => {
+        sent += 1;
+        if (sent === 2) throw new TypeError('the database is gone');
+        return { kind: 'answered' as const, answer, ...times };
+      },
+      listPages: async function* () {},
+    },
+    requests: createRequests(mustResolve({ baseUrl: 'http://127.0.0.1' })),
+    cache: createCache({ call: async () => Promise.reject(new TypeError('not cached')), nowMs: Date.now }),
+    newKey: () => 'key',
+  };
+  const form = { ...endpoint({ method: 'POST', path: '/batch', body: item }), batch: { max: 1 } };
+  const results = await callBatch(deps, form, { items: ids(3) }, { signal: never() });
+  t.match(results, [{ ok: true }, { ok: false, code: 'unknown' }, { ok: false, code: 'not_sent' }]);
+  sent = 1;
+  await t.rejects(callBatch(deps, form, { items: ids(3) }, { signal: never() }), TypeError, 'nothing to tell yet');
 });
