@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-
 /** Cursors looked back at one by one. Cursors are bounded in length, so this bounds the memory of a listing. */
 const WINDOW = 1_000;
 /** Empty pages in a row that are followed: a filter may hide many records, but not for ever. */
@@ -45,6 +43,7 @@ export function createLoopGuard() {
 export function createListGuard({ start, canMove }: { readonly start: string | null; readonly canMove: boolean }) {
   const cursors = createLoopGuard();
   const pages = createLoopGuard();
+  const fingerprint = createFingerprint();
   let emptyPages = 0;
   let repeats = 0;
   let previous: string | null = null;
@@ -66,16 +65,73 @@ export function createListGuard({ start, canMove }: { readonly start: string | n
   };
 }
 
-/** Of a page with items. Its ends and their distance are enough: records differ at least in their ids. */
-function fingerprint(items: readonly unknown[]): string {
-  const ends = JSON.stringify([items.length, upTo(FINGERPRINT_DEPTH, items[0]), upTo(FINGERPRINT_DEPTH, items.at(-1))]);
-  return createHash('sha256').update(ends).digest('base64url');
+/**
+ * Of a page with items, in 64 bits. Its ends and their number are enough: records differ at least in their ids. Equal
+ * pages have equal ones; that two others have is as good as impossible, and nobody gains by making it happen. Written out
+ * as JSON and hashed by `crypto`, the ends cost five times as much, an eighth of what a page of 100 costs here.
+ */
+function createFingerprint() {
+  const lanes = new Int32Array(2);
+  const float = new Float64Array(1);
+  const words = new Int32Array(float.buffer);
+
+  function mixText(text: string): void {
+    let low = lanes[0] ?? 0;
+    let high = lanes[1] ?? 0;
+    for (let at = 0; at < text.length; at++) {
+      const unit = text.charCodeAt(at);
+      low = Math.imul(low ^ unit, 0x0100_0193);
+      high = (Math.imul(high ^ unit, 0x85eb_ca6b) + 0x01b3) | 0;
+    }
+    lanes[0] = low;
+    lanes[1] = high;
+    mix(text.length);
+  }
+
+  function mix(word: number): void {
+    const low = Math.imul((lanes[0] ?? 0) ^ word, 0x9e37_79b1);
+    const high = Math.imul((lanes[1] ?? 0) ^ word, 0xc2b2_ae35);
+    lanes[0] = low ^ (low >>> 15);
+    lanes[1] = high ^ (high >>> 13);
+  }
+
+  /** A source can nest deeper than a stack reaches. */
+  function mixUpTo(depth: number, value: unknown): void {
+    if (typeof value === 'string') {
+      mix(MARK.string);
+      mixText(value);
+    } else if (typeof value === 'number') {
+      mix(MARK.number);
+      float[0] = value;
+      mix(words[0] ?? 0);
+      mix(words[1] ?? 0);
+    } else if (Array.isArray(value)) {
+      mix(MARK.array);
+      mix(value.length);
+      if (depth > 0) for (const inner of value) mixUpTo(depth - 1, inner);
+    } else if (isObject(value)) {
+      mix(MARK.object);
+      for (const key in value) {
+        if (depth === 0) break;
+        mixText(key);
+        mixUpTo(depth - 1, value[key]);
+      }
+      mix(MARK.end);
+    } else {
+      mixText(String(value));
+    }
+  }
+
+  return (items: readonly unknown[]): string => {
+    lanes.fill(0);
+    mixUpTo(FINGERPRINT_DEPTH, items[0]);
+    mixUpTo(FINGERPRINT_DEPTH, items.at(-1));
+    return `${items.length} ${lanes[0]} ${lanes[1]}`;
+  };
 }
 
-/** A source can nest deeper than a stack reaches. */
-function upTo(depth: number, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (depth === 0) return null;
-  if (Array.isArray(value)) return value.map((inner) => upTo(depth - 1, inner));
-  return Object.entries(value).map(([key, inner]) => [key, upTo(depth - 1, inner)]);
-}
+/** So that `["a"]` and `{"a": …}`, or `1` and `"1"`, are told apart. */
+const MARK = { string: 1, number: 2, array: 3, object: 4, end: 5 } as const;
+
+const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
+  typeof value === 'object' && value !== null;

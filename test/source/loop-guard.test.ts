@@ -40,3 +40,61 @@ test('records nested deeper than a stack reaches are compared all the same', asy
   t.equal(guard.problemOf([{ id: 2, deep }], 'b'), null);
   t.match(guard.problemOf([{ id: 1, deep }], 'c'), /has the records of a page/);
 });
+
+test('pages are told apart by any value at their ends, and by how many records they have', async (t) => {
+  const guard = createListGuard({ start: null, canMove: false });
+  const ends = [
+    1,
+    '1',
+    -1,
+    1.5,
+    2 ** 40,
+    true,
+    'true',
+    null,
+    'null',
+    '',
+    [],
+    {},
+    [[]],
+    [{}],
+    ['a'],
+    { a: null },
+    ['a', null],
+  ];
+  const others = [
+    { a: 'bc' },
+    { ab: 'c' },
+    { a: [1], b: 2 },
+    { a: [1, 'b', 2] },
+    { a: { b: 1 }, c: 2 },
+    { a: { b: 1, c: 2 } },
+  ];
+  for (const [index, value] of [...ends, ...others].entries()) {
+    const problem = guard.problemOf([{ id: 1, value }], String(index));
+    t.equal(problem, null, JSON.stringify(value));
+  }
+  t.equal(guard.problemOf([{ id: 1, value: 1 }, {}, { id: 1, value: 1 }], 'longer'), null);
+  t.equal(
+    guard.problemOf(
+      [
+        { id: 1, value: 1 },
+        { id: 1, value: 1 },
+      ],
+      'shorter',
+    ),
+    null,
+  );
+  t.match(guard.problemOf([{ id: 1, value: { ab: 'c' } }], 'again'), /has the records of a page/);
+});
+
+test('records that differ in nothing but their ids are never taken for each other', async (t) => {
+  const guard = createListGuard({ start: null, canMove: false });
+  let problems = 0;
+  for (let id = 0; id < 50_000; id++) {
+    const numbered = guard.problemOf([{ id, same: 'x' }], `number ${id}`);
+    const named = guard.problemOf([{ same: 'x', of: { id: `cus_${String(id).padStart(9, '0')}` } }], `name ${id}`);
+    if (numbered !== null || named !== null) problems += 1;
+  }
+  t.equal(problems, 0);
+});
