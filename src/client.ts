@@ -68,6 +68,7 @@ export function createClient<const Forms extends AnyEndpoints, Given extends str
   const database = url === null ? null : createLazyDatabase({ url, poolSize: 2, ingestPoolSize: 1, log });
   const shared = database === null ? null : shareStores(async () => (await database.open()).db, source.name, sealer);
   const nowMs = Date.now;
+  const closing = new AbortController();
   const client = createSourceClient(source, {
     now: shared?.now ?? (async () => instantFromMs(nowMs())),
     random: Math.random,
@@ -86,13 +87,18 @@ export function createClient<const Forms extends AnyEndpoints, Given extends str
   };
   const calls = [...endpoints].map(([name, form]) => [
     name,
-    (given: CallArguments = {}, { signal = new AbortController().signal, onAnswer }: ClientCallOptions = {}) => {
-      const how = { signal, ...(onAnswer && { onAnswer }) };
+    (given: CallArguments = {}, { signal, onAnswer }: ClientCallOptions = {}) => {
+      // One of its own for each call: a signal that thousands listen to would be taken for a leak.
+      const how = {
+        signal: AbortSignal.any([closing.signal, ...(signal ? [signal] : [])]),
+        ...(onAnswer && { onAnswer }),
+      };
       if (form.list !== undefined) return listEndpoint(deps, form, given, how);
       return isBatch(form) ? callBatch(deps, form, given, how) : callEndpoint(deps, form, given, how);
     },
   ]);
   const close = async () => {
+    closing.abort(); // also those who wait: for a limit, a retry, a token
     await shared?.settled(MAX_SETTLE_MS);
     await client.close();
     await database?.close();

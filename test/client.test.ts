@@ -198,6 +198,97 @@ test('a call ends when its signal fires, and with the client', async (t) => {
   t.equal((await failure(client.getContact({ id: '1' }))).code, 'aborted');
 });
 
+/** As a caller without types has it. */
+const untyped = (made: unknown) => ({
+  call: async (name: string, ...given: unknown[]): Promise<unknown> => await Reflect.get(Object(made), name)(...given),
+});
+
+const odd = (baseUrl: string) =>
+  createClient(
+    defineIntegration({
+      name: 'odd',
+      source: { baseUrl, params: { constructor: 'ferrari' }, maxAttempts: 1 },
+      entities: {},
+      endpoints: {
+        team: endpoint({ path: '/teams/{constructor}' }),
+        season: endpoint({ path: '/seasons/{valueOf}' }),
+        drivers: endpoint({ path: '/teams/{constructor}/drivers', list: {}, headers: { Accept: 'text/json' } }),
+        find: endpoint({ path: '/find', params: z.object({ by: z.unknown() }) }),
+        post: endpoint({ method: 'POST', path: '/post', body: z.unknown() }),
+        batch: endpoint({ method: 'POST', path: '/batch', body: z.unknown(), batch: { max: 2 } }),
+        checked: endpoint({ method: 'POST', path: '/post', body: z.string().refine(async () => true) }),
+      },
+    }),
+    { environment: {} },
+  );
+
+test('what a query or JSON cannot carry is refused, not sent as something else', async (t) => {
+  const source = await startSource(t, () => ({ body: [] }));
+  const client = odd(source.baseUrl);
+  t.teardown(() => client.close());
+  for (const by of [{ a: 1 }, [{ a: 1 }], [null], '\ud800', new Map(), Number.NaN, () => 1]) {
+    t.match(await failure(client.find({ by })), {
+      code: 'bad_request',
+      message: /^GET \/find: not sent: by: expected/,
+    });
+  }
+  for (const body of [Number.NaN, { deep: [Number.POSITIVE_INFINITY] }, 1n])
+    t.match(await failure(client.post({ body })), {
+      code: 'bad_request',
+      message: 'body: expected what JSON can carry',
+    });
+  t.match(await failure(client.checked({ body: 'x' })), { code: 'bad_request', message: 'asynchronous' });
+  t.equal((await failure(client.season({ valueOf: Number.NaN }))).code, 'bad_request');
+  t.equal(source.seen.length, 0);
+  await client.find({ by: [1, 'ü', true] });
+  t.equal(source.seen[0]?.url, '/find?by=1&by=%C3%BC&by=true');
+});
+
+test('arguments that are no object are refused', async (t) => {
+  const source = await startSource(t, () => ({ body: [] }));
+  const client = odd(source.baseUrl);
+  t.teardown(() => client.close());
+  for (const name of ['team', 'batch'])
+    for (const given of [null, 'text', 7, []])
+      t.match(await failure(untyped(client).call(name, given)), {
+        code: 'bad_request',
+        message: 'the arguments: expected an object',
+      });
+  t.equal(source.seen.length, 0);
+});
+
+test('a placeholder may have the name of what every object has', async (t) => {
+  const source = await startSource(t, () => ({ body: [1] }));
+  const client = odd(source.baseUrl);
+  t.teardown(() => client.close());
+  await untyped(client).call('team');
+  await client.team({ constructor: 'lotus' });
+  // @ts-expect-error: to the compiler an object without it has one, a function
+  t.equal((await client.drivers({}).next()).value, 1);
+  t.same(
+    source.seen.map(({ url }) => url),
+    ['/teams/ferrari', '/teams/lotus', '/teams/ferrari/drivers'],
+  );
+  t.equal(source.seen[2]?.headers.accept, 'text/json', 'once, whatever its case');
+  t.match(await failure(untyped(client).call('season', {})), { code: 'bad_id', message: '{valueOf} has no value' });
+});
+
+test('whoever waits for a retry ends with the client', async (t) => {
+  let answered = () => {};
+  const first = new Promise<void>((resolve) => {
+    answered = resolve;
+  });
+  const source = await startSource(t, () => ({ status: 503, body: {}, headers: { 'retry-after': '20' } }));
+  const log = { debug() {}, info() {}, error() {}, warn: () => answered() };
+  const client = createClient(crm(source.baseUrl), { environment: { CRM_TOKEN: 'test-token' }, log });
+  const call = failure(client.getContact({ id: '1' }));
+  await first;
+  const closedMs = Date.now();
+  await client.close();
+  t.equal((await call).code, 'aborted');
+  t.ok(Date.now() - closedMs < 10_000, 'not after the 20 s that the source asked for');
+});
+
 test('everything that keeps a client from being made is told at once', async (t) => {
   const definition = crm('ftp://crm.example.com');
   try {

@@ -10,6 +10,7 @@ import {
   readResults,
 } from './batch.ts';
 import {
+  assertArguments,
   type CallArguments,
   type EndpointCallOptions,
   type EndpointDeps,
@@ -38,6 +39,7 @@ export async function callBatch(
   given: CallArguments,
   options: EndpointCallOptions,
 ): Promise<readonly Result[]> {
+  assertArguments(form, given);
   const items = readItems(form, given.items);
   makeRequest(deps, form, keyed(given, items.length), undefined); // throws what is wrong with the other arguments
   const bodies = items.map((item) => bodyOf(form, item));

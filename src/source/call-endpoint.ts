@@ -7,7 +7,7 @@ import type { Cache } from './cache.ts';
 import type { SourceClient } from './client.ts';
 import { type EndpointDefinition, isIdempotent, isWrite, listOf, methodOf, ttlMsOf } from './endpoint.ts';
 import { SourceError } from './error.ts';
-import { validatorHeader } from './header.ts';
+import { lowerCaseNames, validatorHeader } from './header.ts';
 import type { Lane } from './lane.ts';
 import { placeParams } from './params.ts';
 import { placeholdersOf } from './path-template.ts';
@@ -29,7 +29,7 @@ export type EndpointCallOptions = {
   readonly signal: AbortSignal;
   /** Default `urgent`. */
   readonly lane?: Lane;
-  /** Told of the answer before its content is returned; not of one from memory. */
+  /** Told of the answer before its content is returned. Endpoints with `cache`, and lists, do not tell of theirs. */
   readonly onAnswer?: (answer: { readonly status: number; readonly etag: string | null }) => void;
 };
 
@@ -44,6 +44,7 @@ export async function callEndpoint(
   given: CallArguments,
   options: EndpointCallOptions,
 ): Promise<unknown> {
+  assertArguments(form, given);
   const request = makeRequest(deps, form, given, readBody(form, given.body));
   const ttlMs = ttlMsOf(form);
   const body =
@@ -63,8 +64,10 @@ export async function* listEndpoint(
   given: CallArguments,
   { signal, lane = 'urgent' }: EndpointCallOptions,
 ): AsyncGenerator<unknown, void, undefined> {
+  assertArguments(form, given);
   for (const name of placeholdersOf(form.path)) {
-    if (given[name] !== undefined) throw unfit(form, `{${name}} of a list comes from the source's params alone`);
+    if (argument(given, name) !== undefined)
+      throw unfit(form, `{${name}} of a list comes from the source's params alone`);
   }
   for await (const { items } of client.listPages(listOf(form), { params: readParams(form, given), lane, signal })) {
     const parsed = readResponse(form, `${methodOf(form)} ${form.path}`, items, form.data ?? '');
@@ -101,8 +104,7 @@ export function makeRequest(
   const method = methodOf(form);
   const endpoint = `${method} ${form.path}`;
   const params = readParams(form, given);
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(form.headers ?? {})) headers[name.toLowerCase()] = value;
+  const headers = lowerCaseNames(form.headers ?? {});
   const ifMatch = ownText(endpoint, given, 'ifMatch');
   const key = ownText(endpoint, given, 'idempotencyKey');
   if (ifMatch !== null) headers['if-match'] = ifMatch;
@@ -125,13 +127,22 @@ export function makeRequest(
   });
 }
 
+/** What the types promise, for callers without them. */
+export function assertArguments(form: EndpointDefinition, given: unknown): void {
+  if (kindOf(given) !== 'object') throw unfit(form, `the arguments: expected an object, got ${kindOf(given)}`);
+}
+
+/** A placeholder may be called `constructor`, which every object has from elsewhere. */
+const argument = (given: CallArguments, name: string): unknown =>
+  Object.hasOwn(given, name) ? given[name] : undefined;
+
 /** Placeholders that the call fills; the source's own `params` fill the rest. */
 function readValues(form: EndpointDefinition, given: CallArguments): Readonly<Record<string, string>> {
   const values: Record<string, string> = {};
   for (const name of placeholdersOf(form.path)) {
-    const value = given[name];
+    const value = argument(given, name);
     if (value === undefined) continue;
-    if (typeof value !== 'string' && typeof value !== 'number')
+    if (typeof value !== 'string' && !Number.isFinite(value))
       throw unfit(form, `${name}: expected text or a number, got ${kindOf(value)}`);
     values[name] = String(value);
   }
@@ -153,9 +164,17 @@ export function readParams(form: EndpointDefinition, given: CallArguments): Para
   const params: Record<string, JsonValue> = {};
   for (const [name, value] of Object.entries(Object(checked))) {
     const json = toJson(form, value, name);
+    if (form.graphql === undefined) assertForQuery(form, json, name);
     if (json !== undefined && (json !== null || form.graphql !== undefined)) params[name] = json;
   }
   return params;
+}
+
+/** A query has no form for an object, and a lone surrogate would become another character on its way. */
+function assertForQuery(form: EndpointDefinition, json: JsonValue | undefined, name: string): void {
+  const isFit = (value: unknown) => typeof value !== 'object' && !(typeof value === 'string' && /\p{Cs}/u.test(value));
+  if (json === undefined || json === null || (Array.isArray(json) ? json : [json]).every(isFit)) return;
+  throw unfit(form, `${name}: expected well-formed text, a number, true or false, or a list of them`);
 }
 
 function takesOwn(form: EndpointDefinition, name: string): boolean {
@@ -184,7 +203,8 @@ function check(
   at: string,
 ): unknown {
   const result = guarded(() => checkRecord(schema, value));
-  if (result === null) throw unfit(form, `${at || 'the arguments'}: a function of the schema threw`);
+  if (result === null)
+    throw unfit(form, `${at || 'the arguments'}: a function of the schema threw, or is asynchronous`);
   if (result.ok) return result.record;
   throw unfit(
     form,
@@ -195,9 +215,15 @@ function check(
 /** What JSON makes of it: dates become text, what it cannot carry is refused. */
 function toJson(form: EndpointDefinition, value: unknown, at: string): JsonValue | undefined {
   if (value === undefined) return undefined;
-  const text = guarded(() => JSON.stringify(value));
+  const text = guarded(() => JSON.stringify(value, refuseUnspeakable));
   if (text === null || text === undefined) throw unfit(form, `${at}: expected what JSON can carry`);
   return JSON.parse(text);
+}
+
+/** JSON would make null of them. */
+function refuseUnspeakable(_name: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JSON has no such number');
+  return value;
 }
 
 /** What the answer holds at `data`, parsed by `response`. */
@@ -214,7 +240,8 @@ export function readResponse(form: EndpointDefinition, endpoint: string, value: 
   const result = guarded(() => checkRecord(response, value));
   const place = result?.ok === false ? placeOf(at, result.fieldPath) : at;
   const where = `${endpoint}: ${place === '' ? 'the answer' : `the answer, ${place}`}`;
-  if (result === null) throw new SourceError('invalid_response', `${where}: a function of the schema threw`);
+  if (result === null)
+    throw new SourceError('invalid_response', `${where}: a function of the schema threw, or is asynchronous`);
   if (result.ok) return result.record;
   throw new SourceError('invalid_response', `${where}: expected ${result.expected}, got ${result.received}`);
 }

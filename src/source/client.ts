@@ -13,7 +13,7 @@ import type { GetDefinition, GetManyDefinition, ListDefinition } from './definit
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
 import { getRecords } from './get-records.ts';
-import { validatorHeader } from './header.ts';
+import { lowerCaseNames, validatorHeader } from './header.ts';
 import type { Lane } from './lane.ts';
 import { listPages } from './list-pages.ts';
 import { createLimiter } from './rate-limit/create-limiter.ts';
@@ -32,6 +32,8 @@ export type SourceDeps = {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Wall clock, for Retry-After dates and for how long the source is left alone. */
   readonly nowMs: () => number;
+  /** A clock that nobody sets. Default: the process's. */
+  readonly monotonicMs?: () => number;
   /** Where the use of the source's limits is kept. */
   readonly ledger: Ledger;
   /** Told of every change of the circuit breaker. It must return at once; what it throws is only logged. */
@@ -124,8 +126,9 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
   });
   const { nowMs } = deps;
   const auth = source.auth({ ...deps, name: source.name });
-  const headers = { accept: 'application/json', 'user-agent': 'syncline', ...lowerCaseKeys(source.headers()) };
+  const headers = { accept: 'application/json', 'user-agent': 'syncline', ...lowerCaseNames(source.headers()) };
   const limiter = createLimiter({
+    monotonicMs: () => performance.now(),
     ...deps,
     sourceName: source.name,
     limits: source.rateLimits,
@@ -189,7 +192,3 @@ function readRecord(endpoint: string, { record: path = '', nullIsAbsent }: GetDe
   const place = path === '' ? 'the answer' : `\`${path}\``;
   throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an object, got ${kindOf(record)}`);
 }
-
-/** So that what the definition names replaces a default, whatever its case. */
-const lowerCaseKeys = (headers: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

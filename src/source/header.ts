@@ -23,6 +23,10 @@ export const HEADER_NAME_SYNTAX = `the name of a header other than ${[...RESERVE
 
 export const isSettableHeader = (name: string): boolean => HEADER_NAME.test(name) && !RESERVED.has(name.toLowerCase());
 
+/** So that what a definition names replaces a default, whatever its case. */
+export const lowerCaseNames = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+
 export const isHeaderValue = (value: string): boolean => HEADER_VALUE.test(value);
 
 /** undici gives a header that came more than once as a list of its values. */

@@ -49,7 +49,8 @@ export const placeholdersOf = (text: string): readonly string[] =>
 export function fillPath(template: PathTemplate, values: Readonly<Record<string, string>>): string {
   let path = '';
   for (const part of template.parts) {
-    path += part.kind === 'literal' ? part.text : encodeValue(template, part, values[part.name]);
+    if (part.kind === 'literal') path += part.text;
+    else path += encodeValue(template, part, Object.hasOwn(values, part.name) ? values[part.name] : undefined);
   }
   if (path.split('/').some((segment) => DOT_SEGMENT.test(segment)))
     throw badValue(template, 'gives the segment . or ..');

@@ -1,5 +1,6 @@
 import type { JsonValue } from '../model/json.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
+import { lowerCaseNames } from './header.ts';
 import { resolveOwnLink } from './own-origin.ts';
 import type { PageTarget } from './pagination/paginator.ts';
 import { placeParams } from './params.ts';
@@ -42,7 +43,7 @@ export function createRequests(source: ResolvedSource) {
       endpoint: endpointOf(form),
       method,
       url: buildUrl(form.path, { ...pathParams, ...values }, [form.query ?? {}, goesToBody ? {} : params]),
-      headers: form.headers ?? {},
+      headers: lowerCaseNames(form.headers ?? {}),
       body: goesToBody ? JSON.stringify(placeParams(form, params)) : body,
       protocol,
       isRepeatable: true,
@@ -51,10 +52,10 @@ export function createRequests(source: ResolvedSource) {
   };
 
   return {
-    /** `params` win over the list's own, the page's over both. A link carries everything itself. */
+    /** `params` win over the list's own, the page's over both. A link carries its query itself, but no body. */
     forPage(list: ListDefinition, target: PageTarget, params: Params): SourceRequest {
       if (target.kind === 'params') return read(list, {}, { ...params, ...target.params });
-      const request = read(list, {}, {});
+      const request = read(list, {}, paramsGoToBody(list) ? params : {});
       return { ...request, url: resolveOwnLink(target.link, new URL(base.origin), `${request.endpoint}: the cursor`) };
     },
     /** Throws `bad_id` when the id cannot stand in a path. */
@@ -80,7 +81,8 @@ export type Requests = ReturnType<typeof createRequests>;
 
 const DEFAULT_SEPARATOR = ',';
 
-const paramsGoToBody = ({ graphql, paramsIn }: Form): boolean => graphql !== undefined || paramsIn === 'body';
+/** Rather than to the query. */
+export const paramsGoToBody = ({ graphql, paramsIn }: Form): boolean => graphql !== undefined || paramsIn === 'body';
 
 /** For messages, logs and rate limits. */
 export const endpointOf = (form: Form): string => `${shapeOf(form).method} ${form.path}`;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Setting } from '../../lib/setting.ts';
 import { settingSchema } from '../../lib/setting-schema.ts';
-import { HEADER_NAME_SYNTAX, isSettableHeader } from '../header.ts';
+import { HEADER_NAME_SYNTAX, isSettableHeader, lowerCaseNames } from '../header.ts';
 import { type BasicCredentials, basicCredentialsSchema, readBasic } from './basic.ts';
 import { type AuthSettings, readAll, readUrl } from './settings.ts';
 import type { TokenCall } from './token-request.ts';
@@ -46,11 +46,7 @@ export function prepareLoginCall(
 ): (added: Fields) => TokenCall {
   const { method = 'POST', format = 'json' } = definition;
   const url = readUrl(settings, `${at}.url`, definition.url);
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(
-    readAll(settings.read, `${at}.headers`, definition.headers ?? {}, 'header'),
-  ))
-    headers[name.toLowerCase()] = value;
+  const headers = lowerCaseNames(readAll(settings.read, `${at}.headers`, definition.headers ?? {}, 'header'));
   if (definition.basic !== undefined) headers.authorization = readBasic(settings, `${at}.basic`, definition.basic);
   const fields = readFields(settings, `${at}.body`, definition.body ?? {});
   if (method === 'GET' && definition.body !== undefined) {
