@@ -74,26 +74,41 @@ export function createBreaker({ failures, openForMs, nowMs, onChange }: BreakerO
     async run(endpoint, attempt) {
       assertClosed(endpoint);
       const isProbe = policy.state !== CircuitState.Closed;
-      let ended: Exchanged | null = null;
+      const outcome: Outcome = { ended: null, thrown: null };
       try {
         await policy.execute(async () => {
-          ended = await attempt();
-          const verdict = verdictOn(ended);
-          if (ended.kind === 'failed') reason = ended.error.code;
-          // A probe that was given up proves nothing, and the next one must not be a crowd.
-          if (verdict === 'none' && !isProbe) throw NO_VERDICT;
+          const verdict = await judge(attempt, outcome);
+          // What was sent before the breaker opened is no news of the source.
+          if (!isProbe && (verdict === 'none' || policy.state !== CircuitState.Closed)) throw NO_VERDICT;
+          if (verdict === 'down' && outcome.ended?.kind === 'failed') reason = outcome.ended.error.code;
+          // A probe that was given up, or that ended in an error of ours, proves nothing; the next one must not be a crowd.
           return verdict !== 'up';
         });
       } catch (error) {
         if (error !== NO_VERDICT) throw error;
       }
-      if (ended === null) throw new TypeError('An attempt ends in an outcome');
-      return ended;
+      if (outcome.thrown !== null) throw outcome.thrown.error;
+      if (outcome.ended === null) throw new TypeError('An attempt ends in an outcome');
+      return outcome.ended;
     },
   };
 }
 
-function verdictOn(ended: Exchanged): 'up' | 'down' | 'none' {
+type Verdict = 'up' | 'down' | 'none';
+/** How an attempt ended. cockatiel is told of its verdict only: it would close at what is thrown in a probe. */
+type Outcome = { ended: Exchanged | null; thrown: { readonly error: unknown } | null };
+
+async function judge(attempt: () => Promise<Exchanged>, outcome: Outcome): Promise<Verdict> {
+  try {
+    outcome.ended = await attempt();
+    return verdictOn(outcome.ended);
+  } catch (error) {
+    outcome.thrown = { error };
+    return 'none';
+  }
+}
+
+function verdictOn(ended: Exchanged): Verdict {
   if (ended.kind === 'answered') return 'up';
   if (DOWN.has(ended.error.code)) return 'down';
   return ended.answer === null ? 'none' : 'up';

@@ -1,9 +1,12 @@
 import { test } from 'tap';
 import { instantFromMs } from '../../src/model/instant.ts';
+import { type BreakerChange, createBreaker } from '../../src/source/breaker.ts';
 import { createSourceClient } from '../../src/source/client.ts';
+import { SourceError, type SourceErrorCode } from '../../src/source/error.ts';
+import type { Exchanged } from '../../src/source/exchange.ts';
 import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { type Answerer, inTurn, sendJson, sendText, startFakeApi } from '../helpers/fake-api.ts';
-import { collectLog, failure, type LogLine, mustResolve, never, plainList, readAll, setup } from './setup.ts';
+import { collectLog, failure, type LogLine, mustResolve, never, plainList, readAll, START_MS, setup } from './setup.ts';
 
 const ok: Answerer = (response) => sendJson(response, ['fine']);
 const fail: Answerer = (response) => sendText(response, 500, '');
@@ -192,4 +195,72 @@ test('a listener that throws is logged, and the call ends as it would', async (t
   t.teardown(() => client.close());
   t.equal((await failure(readAll(client, plainList))).code, 'server_error');
   t.equal(lines.filter(({ level }) => level === 'error').length, 1);
+});
+
+/** A breaker that is open after one failure, with a clock that the test moves. */
+async function openBreaker() {
+  const changes: BreakerChange[] = [];
+  const clock = { nowMs: START_MS };
+  const onChange = (change: BreakerChange) => void changes.push(change);
+  const breaker = createBreaker({ failures: 1, openForMs: 1_000, nowMs: () => clock.nowMs, onChange });
+  await breaker.run('GET /x', async () => failed('server_error'));
+  return { breaker, clock, changes };
+}
+
+const failed = (code: SourceErrorCode): Exchanged => ({
+  kind: 'failed',
+  error: new SourceError(code, 'GET /x: failed'),
+  answer: null,
+  isUndone: false,
+  renew: null,
+});
+
+/** An attempt that ends when the test says so. */
+function createGate() {
+  let end: (exchanged: Exchanged) => void = () => {};
+  const ended = new Promise<Exchanged>((resolve) => {
+    end = resolve;
+  });
+  return { ended, end: (exchanged: Exchanged) => end(exchanged) };
+}
+
+test('a try that ends in an error of our own proves nothing, and opens it again', async (t) => {
+  const { breaker, clock, changes } = await openBreaker();
+  clock.nowMs += 1_000;
+  const broken = breaker.run('GET /x', () => Promise.reject(new RangeError('the database is away')));
+  await t.rejects(broken, new RangeError('the database is away'));
+  t.equal(breaker.remainingMs(), 1_000);
+  t.same(
+    changes.map(({ state }) => state),
+    ['open', 'half_open', 'open'],
+  );
+});
+
+test('a try that is given up keeps the reason for which it was opened', async (t) => {
+  const { breaker, clock, changes } = await openBreaker();
+  clock.nowMs += 1_000;
+  await breaker.run('GET /x', async () => failed('aborted'));
+  t.same(changes.at(-1), { state: 'open', reason: 'server_error' });
+});
+
+test('what was sent before it opened says nothing of the source when it ends during the try', async (t) => {
+  const changes: BreakerChange[] = [];
+  const clock = { nowMs: START_MS };
+  const onChange = (change: BreakerChange) => void changes.push(change);
+  const breaker = createBreaker({ failures: 1, openForMs: 1_000, nowMs: () => clock.nowMs, onChange });
+  const late = createGate();
+  const early = breaker.run('GET /x', () => late.ended);
+  await breaker.run('GET /x', async () => failed('server_error'));
+  clock.nowMs += 1_000;
+  const tried = createGate();
+  const probe = breaker.run('GET /x', () => tried.ended);
+  late.end(failed('timeout'));
+  await early;
+  tried.end({ kind: 'answered', answer: { status: 200, url: new URL('http://x'), headers: {}, body: null } });
+  await probe;
+  t.equal(breaker.remainingMs(), 0);
+  t.same(
+    changes.map(({ state }) => state),
+    ['open', 'half_open', 'closed'],
+  );
 });
