@@ -46,8 +46,16 @@ export type ExchangeDeps = {
   readonly nowMs: () => number;
 };
 
-/** `timeoutMs` may be less than the source's, where a deadline is near. */
-export type Exchange = (request: SourceRequest, signal: AbortSignal, timeoutMs: number) => Promise<Exchanged>;
+/**
+ * `timeoutMs` may be less than the source's, where a deadline is near. `beforeNext` is told of each redirect and gives leave
+ * to follow it, since that is a request like any other: what it throws ends the attempt.
+ */
+export type Exchange = (
+  request: SourceRequest,
+  signal: AbortSignal,
+  timeoutMs: number,
+  beforeNext: (redirect: Answer) => Promise<void>,
+) => Promise<Exchanged>;
 
 const NO_RULES: readonly FailureRule[] = [];
 const MAX_REDIRECTS = 5;
@@ -62,9 +70,9 @@ const MAX_DISCARDED_BYTES = 64 * 1024;
  * thrown as it is.
  */
 export function createExchange(deps: ExchangeDeps): Exchange {
-  return async (request, signal, timeoutMs) => {
+  return async (request, signal, timeoutMs, beforeNext) => {
     const { endpoint } = request;
-    const attempt: Attempt = { request, signal, timeoutMs, isSent: false };
+    const attempt: Attempt = { request, signal, timeoutMs, beforeNext, isSent: false, isDone: false };
     try {
       return await within(attempt, signal, (stop) => follow(deps, attempt, stop));
     } catch (thrown) {
@@ -73,7 +81,7 @@ export function createExchange(deps: ExchangeDeps): Exchange {
         kind: 'failed',
         error,
         answer: null,
-        isUndone: !attempt.isSent || isConnectFailure(thrown),
+        isUndone: !attempt.isDone && (!attempt.isSent || isConnectFailure(thrown)),
         renew: null,
       };
     }
@@ -84,8 +92,11 @@ type Attempt = {
   readonly request: SourceRequest;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
+  readonly beforeNext: (redirect: Answer) => Promise<void>;
   /** Something may have left us. */
   isSent: boolean;
+  /** A write was carried out, and only its result is still to be had: whatever becomes of that. */
+  isDone: boolean;
 };
 
 async function within<T>(
@@ -125,6 +136,9 @@ async function follow(deps: ExchangeDeps, attempt: Attempt, stop: Stop): Promise
     if (REDIRECTS.has(status) && typeof location === 'string') {
       await discard(body);
       sent = redirect(sent, status, resolveOwnLink(location, url, `${endpoint}: the redirect`), endpoint);
+      attempt.isDone ||= request.method !== sent.method;
+      // One redirect too many is not followed, so it needs no leave.
+      if (redirects < MAX_REDIRECTS) await attempt.beforeNext({ status, url, headers, body: undefined });
       continue;
     }
     if (status < 200 || status >= 300) {
@@ -140,7 +154,11 @@ async function follow(deps: ExchangeDeps, attempt: Attempt, stop: Stop): Promise
     try {
       read = await readJson(endpoint, body, headers, options);
     } catch (thrown) {
-      return failed(mustBeOurs(deps, endpoint, thrown), { status, url, headers, body: undefined });
+      const error = mustBeOurs(deps, endpoint, thrown);
+      const answer: Answer = { status, url, headers, body: undefined };
+      return error.code === 'invalid_response'
+        ? settle(deps, attempt, authorized, answer, error)
+        : failed(error, answer);
     }
     return settle(deps, attempt, authorized, { status, url, headers, body: read });
   }
@@ -155,13 +173,20 @@ const failed = (error: SourceError, answer: Answer): Exchanged => ({
   renew: null,
 });
 
-/** Says what a whole answer is worth. */
-function settle(deps: ExchangeDeps, attempt: Attempt, authorized: OutgoingRequest, answer: Answer): Exchanged {
+/** Says what a whole answer is worth. `unread`: why its body cannot be read; it stands unless a rule says more. */
+function settle(
+  deps: ExchangeDeps,
+  attempt: Attempt,
+  authorized: OutgoingRequest,
+  answer: Answer,
+  unread: SourceError | null = null,
+): Exchanged {
   const { endpoint, protocol, failures = NO_RULES } = attempt.request;
   const { status, headers } = answer;
   if (status === 304 && isConditional(attempt.request)) return { kind: 'answered', answer };
   const nowMs = deps.nowMs();
-  const error = judge(answer, { endpoint, protocol, endpointRules: failures, sourceRules: deps.failures, nowMs });
+  const judged = judge(answer, { endpoint, protocol, endpointRules: failures, sourceRules: deps.failures, nowMs });
+  const error = judged === null || judged.code === 'invalid_response' ? (unread ?? judged) : judged;
   if (error === null) return { kind: 'answered', answer };
   const isRefused = status >= 400 && status < 500;
   const isTurnedAway = status === 503 && headers['retry-after'] !== undefined;
@@ -169,8 +194,12 @@ function settle(deps: ExchangeDeps, attempt: Attempt, authorized: OutgoingReques
     kind: 'failed',
     error,
     answer,
-    isUndone: isRefused || isTurnedAway || error.code === 'rate_limited',
-    renew: error.code === 'unauthorized' ? createRenewal(deps, attempt, authorized) : null,
+    isUndone: !attempt.isDone && (isRefused || isTurnedAway || error.code === 'rate_limited'),
+    // After the renewal all of it is sent once more.
+    renew:
+      error.code === 'unauthorized' && (!attempt.isDone || attempt.request.isRepeatable)
+        ? createRenewal(deps, attempt, authorized)
+        : null,
   };
 }
 

@@ -110,6 +110,8 @@ test('a predicate that throws, or says nothing, is an error that names its rule 
     // @ts-expect-error: as a definition in JavaScript can be
     () => Promise.resolve(true),
     // @ts-expect-error: as a definition in JavaScript can be
+    () => Promise.reject(new RangeError('CANARY')), // that nobody waits for must not end the process
+    // @ts-expect-error: as a definition in JavaScript can be
     () => undefined,
   ];
   for (const body of predicates) {
@@ -224,6 +226,31 @@ function createFakeAuth(renew: () => Promise<boolean>): Authenticator & { readon
     withoutCredentials: (url) => url,
   };
 }
+
+test('an answer that is no JSON is judged by its rules, whatever its status', async (t) => {
+  const maintenance: Answerer = (response) => sendText(response, 200, '<h1>Back soon</h1>');
+  const read = async (failures: readonly FailureRule[]) => {
+    const { client, api } = await setup(t, inTurn(maintenance, ok), { source: { failures } });
+    const code = await readAll(client, plainList).then(
+      () => null,
+      (error: unknown) => (error instanceof SourceError ? error.code : 'thrown'),
+    );
+    return [code, api.seen.length];
+  };
+  t.same(await read([{ status: 200, body: (body) => body === undefined, then: 'retry' }]), [null, 2]);
+  t.same(await read([{ header: { name: 'retry-after' }, then: 'retry' }]), ['invalid_response', 1]);
+  t.same(await read([]), ['invalid_response', 1]);
+});
+
+test('an error whose body comes too slowly is that error', async (t) => {
+  const dripping: Answerer = (response) => {
+    response.writeHead(429, { 'retry-after': '7' });
+    response.write('{"why":');
+  };
+  const { client, slept } = await setup(t, inTurn(dripping, ok), { random: () => 0, source: { timeout: '10s' } });
+  await readAll(client, plainList);
+  t.same(slept, [7_000]);
+});
 
 test('refused credentials are renewed once, and the try with them counts for nothing', async (t) => {
   const refuse: Answerer = (response) => sendText(response, 401, '');

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { readPath } from '../../lib/path.ts';
 import { mustParsePath } from '../../lib/path-schema.ts';
 import { SourceError, type SourceErrorCode } from '../error.ts';
-import { readRetryAfterMs } from '../retry-after.ts';
+import { readRetryAfterMs, SECONDARY_WAIT_MS, tellsSecondaryLimit } from '../retry-after.ts';
 import { codeOfStatus, isOfStatus } from './default-failures.ts';
 import { CODE_OF_ACTION, type FailureRule } from './definition.ts';
 import { judgeGraphql } from './graphql-errors.ts';
@@ -50,9 +50,16 @@ export function judge(answer: JudgedAnswer, options: JudgeOptions): SourceError 
       return fail(failure.code, `${answered} with ${describeGraphql(failure)}`);
   }
   if (isFine) return null;
+  if (LIMITED.has(status) && tellsSecondaryLimit(body)) {
+    const retryAfterMs = readRetryAfterMs(headers, nowMs) ?? SECONDARY_WAIT_MS;
+    return new SourceError('rate_limited', `${answered}, a secondary rate limit`, { status, retryAfterMs });
+  }
   const code = codeOfStatus(status, headers);
   return fail(code, `${answered}${code === 'rate_limited' ? ', a rate limit' : ''}`);
 }
+
+/** Where GitHub tells of its secondary limits. */
+const LIMITED: ReadonlySet<number> = new Set([403, 429]);
 
 const describeGraphql = ({ code, name }: { code: SourceErrorCode; name: string | null }): string => {
   const part = code === 'invalid_response' ? ', for a part of what was asked for' : '';
@@ -95,6 +102,7 @@ function ask(body: NonNullable<FailureRule['body']>, value: unknown): Match {
     return { kind: 'broken', problem: `threw ${error instanceof Error ? error.constructor.name : 'something'}` };
   }
   if (said === true) return YES;
-  // A promise would be taken for true by every `if`.
+  // A promise would be taken for true by every `if`; one that nobody waits for would end the process when it rejects.
+  if (said instanceof Promise) said.catch(() => {});
   return said === false ? NO : { kind: 'broken', problem: 'gave neither true nor false' };
 }
