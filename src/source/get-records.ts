@@ -5,7 +5,7 @@ import type { Call } from './call.ts';
 import type { Sighting, SourceClient } from './client.ts';
 import { DEFAULT_IDS_PER_REQUEST, type GetManyDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
-import type { Requests } from './requests.ts';
+import { paramsGoToBody, type Requests } from './requests.ts';
 
 type Deps = { readonly call: Call; readonly requests: Requests };
 type Options = Parameters<SourceClient['getRecords']>[2];
@@ -17,11 +17,8 @@ export async function getRecords(
   ids: readonly string[],
   { lane = 'urgent', signal }: Options,
 ): Promise<ReadonlyMap<string, Sighting>> {
-  const wanted = [...new Set(ids)];
-  const max = getMany.max ?? DEFAULT_IDS_PER_REQUEST;
   const sightings = new Map<string, Sighting>();
-  for (let from = 0; from < wanted.length; from += max) {
-    const part = wanted.slice(from, from + max);
+  for (const part of partsOf(getMany, new Set(ids))) {
     const request = requests.forRecords(getMany, part);
     const { endpoint } = request;
     const reply = await call(request, { lane, signal });
@@ -35,6 +32,28 @@ export async function getRecords(
     }
   }
   return sightings;
+}
+
+/** Of all ids in one URL, as they are written there. Many servers take no URL over 8,000 characters. */
+const MAX_IDS_LENGTH = 6_000;
+
+/** The ids of each request: as many as `max` and its URL allow, one at least. */
+function* partsOf(getMany: GetManyDefinition, ids: ReadonlySet<string>): Generator<readonly string[]> {
+  const { max = DEFAULT_IDS_PER_REQUEST, idsParam } = getMany;
+  const isInUrl = !paramsGoToBody(getMany);
+  let part: string[] = [];
+  let length = 0;
+  for (const id of ids) {
+    const ownLength = isInUrl ? new URLSearchParams([[idsParam, id]]).toString().length + 1 : 0;
+    if (part.length === max || (part.length > 0 && length + ownLength > MAX_IDS_LENGTH)) {
+      yield part;
+      part = [];
+      length = 0;
+    }
+    part.push(id);
+    length += ownLength;
+  }
+  if (part.length > 0) yield part;
 }
 
 /** The records of an answer by their ids; what has no id that can be read is left to a read of that one record. */

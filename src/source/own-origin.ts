@@ -14,7 +14,8 @@ export function resolveOwnLink(link: string, from: URL, what: string): URL {
   }
   const url = URL.canParse(link, from.href) ? new URL(link, from.href) : null;
   if (url === null) throw new SourceError('invalid_response', `${what} is not a URL`);
-  if (url.origin !== from.origin) {
+  // `blob:https://…` has the origin that is in it.
+  if (url.origin !== from.origin || url.protocol !== from.protocol) {
     throw new SourceError('foreign_link', `${what} leads to ${foreignPart(url, from)}; it was not followed`);
   }
   url.hash = '';

@@ -24,25 +24,30 @@ export function createRequests(source: ResolvedSource) {
   const base = source.baseUrl();
   const basePath = base.pathname === '/' ? '' : base.pathname;
   const pathParams = source.params();
+  /** Reading a template costs as much as the rest of a request. */
+  const templates = new WeakMap<Form, PathTemplate>();
 
-  const buildUrl = (path: string, values: Readonly<Record<string, string>>, queries: readonly Params[]): URL => {
-    const url = new URL(`${basePath}${fillPath(mustParseTemplate(path), values)}`, base.origin);
+  const buildUrl = (path: PathTemplate, values: Readonly<Record<string, string>>, queries: readonly Params[]): URL => {
+    const search = new URLSearchParams();
     for (const query of queries) {
       for (const [name, value] of Object.entries(query)) {
-        url.searchParams.delete(name);
-        for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
+        search.delete(name);
+        for (const one of Array.isArray(value) ? value : [value]) search.append(name, String(one));
       }
     }
-    return url;
+    const url = `${base.origin}${basePath}${fillPath(path, values)}`;
+    return new URL(search.size === 0 ? url : `${url}?${search}`);
   };
 
   const read = (form: Form, values: Readonly<Record<string, string>>, params: Params): SourceRequest => {
     const { protocol, method, body } = shapeOf(form);
     const goesToBody = paramsGoToBody(form);
+    const template = templates.get(form) ?? mustParseTemplate(form.path);
+    templates.set(form, template);
     return {
-      endpoint: endpointOf(form),
+      endpoint: `${method} ${form.path}`,
       method,
-      url: buildUrl(form.path, { ...pathParams, ...values }, [form.query ?? {}, goesToBody ? {} : params]),
+      url: buildUrl(template, { ...pathParams, ...values }, [form.query ?? {}, goesToBody ? {} : params]),
       headers: lowerCaseNames(form.headers ?? {}),
       body: goesToBody ? JSON.stringify(placeParams(form, params)) : body,
       protocol,
@@ -71,7 +76,7 @@ export function createRequests(source: ResolvedSource) {
     forEndpoint: ({ method, path, values, queries, ...rest }: EndpointCall): SourceRequest => ({
       endpoint: `${method} ${path}`,
       method,
-      url: buildUrl(path, { ...pathParams, ...values }, queries),
+      url: buildUrl(mustParseTemplate(path), { ...pathParams, ...values }, queries),
       ...rest,
     }),
   };

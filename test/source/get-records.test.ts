@@ -28,6 +28,17 @@ test('many records are read by requests of a bounded size, each id once', async 
   );
 });
 
+test('long ids are asked for in more requests, so that no URL is longer than servers take', async (t) => {
+  const ids = Array.from({ length: 20 }, (_, index) => `${index}${'é'.repeat(1_000)}`);
+  const { client, api } = await setup(t, (response, { url }) =>
+    sendJson(response, { data: (idsOf(url)[0] ?? '').split(',').map((id) => ({ id })) }),
+  );
+  const sightings = await client.getRecords({ ...getMany, max: 50 }, ids, { signal: never() });
+  t.same([...sightings.keys()], ids);
+  for (const { url } of api.seen) t.ok(url.length < 8_000, `${url.length}`);
+  t.equal(api.seen.length, 20);
+});
+
 test('nothing is read where nothing is asked for', async (t) => {
   const { client, api } = await setup(t, (response) => sendJson(response, { data: [] }));
   t.equal((await client.getRecords(getMany, [], { signal: never() })).size, 0);

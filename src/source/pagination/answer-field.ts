@@ -46,14 +46,19 @@ export function readCursor(answer: PageAnswer, value: unknown, place: string): s
   if (isEnd(value)) return null;
   if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value);
   if (typeof value !== 'string') throw invalidAnswer(answer, `${place}: expected a cursor, got ${kindOf(value)}`);
-  assertCursorLength(answer, value, place);
+  assertCursor(answer, value, place);
   return value;
 }
 
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** Cursors are kept whole or not at all: a part of one leads somewhere else. */
-export function assertCursorLength(answer: PageAnswer, cursor: string, place: string): void {
-  if (cursor.length <= MAX_CURSOR_LENGTH) return;
-  throw invalidAnswer(answer, `${place}: expected a cursor, got a string over ${MAX_CURSOR_LENGTH} characters`);
+export function assertCursor(answer: PageAnswer, cursor: string, place: string): void {
+  if (cursor.length > MAX_CURSOR_LENGTH)
+    throw invalidAnswer(answer, `${place}: expected a cursor, got a string over ${MAX_CURSOR_LENGTH} characters`);
+  // A database keeps no NUL, and half a character becomes another one on its way into a URL.
+  if (LONE_SURROGATE.test(cursor) || cursor.includes('\0'))
+    throw invalidAnswer(answer, `${place}: expected a cursor, got a string that is no well-formed text`);
 }
 
 /** Ending a list there would look like a complete one, and what comes after would count as deleted. */

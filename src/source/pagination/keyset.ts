@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { kindOf } from '../../lib/kind.ts';
 import { pathSchema } from '../../lib/path-schema.ts';
 import {
-  assertCursorLength,
+  assertCursor,
   type Field,
   fieldOf,
   invalidAnswer,
@@ -54,8 +54,9 @@ export function createKeyset({ param, field: text, hasMore: hasMoreText, order }
       const last = lastKey(answer, field, order);
       if (!goesOn) return null;
       if (last === null) throw moreWithoutCursor(answer, 'an empty page');
+      assertCursor(answer, String(last), place(field));
       const cursor = JSON.stringify(last);
-      assertCursorLength(answer, cursor, place(field));
+      assertCursor(answer, cursor, place(field)); // escapes make it longer
       return cursor;
     },
     resize: resizeFreely,

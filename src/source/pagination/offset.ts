@@ -27,7 +27,7 @@ type OffsetOptions = {
    * at most half a page. Up to so many records may be deleted between two pages and nothing is missed. Default 0.1.
    */
   readonly overlap?: number;
-  /** Dot path in the answer to the exact number of records in the list. */
+  /** Dot path in the answer to the exact number of records in the list; it spares the last request. */
   readonly total?: string;
 };
 export type OffsetDefinition = OffsetOptions & { readonly kind: 'offset' };
@@ -49,9 +49,10 @@ export function createOffset({ param, overlap = DEFAULT_OVERLAP, total: totalTex
       const end = start + count;
       // Servers cap the size of pages, so a short page says nothing by itself.
       if (count === 0) return null;
-      if (total !== null && end >= readCount(answer, total)) return null;
       // Pages that shrank can lie wholly within the overlap; such a page is full.
       const isFull = answer.pageSize !== null && count >= answer.pageSize;
+      // A total that is passed is none, and that of a full first page may be the page's own: the overlap tells the end.
+      if (total !== null && readCount(answer, total) === end && (start > 0 || !isFull)) return null;
       if (count <= seen && !isFull) return null;
       const known = overlapOf(count, overlap);
       return formatAt({ start: end - known, seen: known });

@@ -51,8 +51,10 @@ export function createPageNumber(definition: PageNumberOptions): Paginator {
   };
   const goesOn = (answer: PageAnswer, page: number): boolean => {
     if (hasMore !== null) return readHasMore(answer, hasMore);
-    if (totalPages !== null) return page + 1 < first + readCount(answer, totalPages);
-    return answer.items.length > 0;
+    if (totalPages === null) return answer.items.length > 0;
+    const end = first + readCount(answer, totalPages);
+    // Records on a page that should not be there: the number of pages is wrong.
+    return page + 1 < end || (page >= end && answer.items.length > 0);
   };
   return {
     isResumable: false,

@@ -1,14 +1,7 @@
 import { z } from 'zod';
 import { kindOf } from '../../lib/kind.ts';
 import { pathSchema } from '../../lib/path-schema.ts';
-import {
-  assertCursorLength,
-  fieldOf,
-  invalidAnswer,
-  moreWithoutCursor,
-  readField,
-  readHasMore,
-} from './answer-field.ts';
+import { assertCursor, fieldOf, invalidAnswer, moreWithoutCursor, readField, readHasMore } from './answer-field.ts';
 import { MAX_CURSOR_LENGTH, notOurs, type Paginator, resizeFreely } from './paginator.ts';
 
 export const relaySchema = z.strictObject({
@@ -43,7 +36,7 @@ export function createRelay({ connection, after = 'after' }: RelayOptions): Pagi
       const cursor = readField(answer.body, endCursor);
       if (cursor === undefined || cursor === null || cursor === '') throw moreWithoutCursor(answer, place);
       if (typeof cursor !== 'string') throw invalidAnswer(answer, `${place}: expected a string, got ${kindOf(cursor)}`);
-      assertCursorLength(answer, cursor, place);
+      assertCursor(answer, cursor, place);
       return cursor;
     },
     resize: resizeFreely,

@@ -10,7 +10,7 @@ import { pageNumber } from '../../../src/source/pagination/page-number.ts';
 import { isResumable, type PaginationDefinition } from '../../../src/source/pagination/pagination.ts';
 import { relay } from '../../../src/source/pagination/relay.ts';
 import { failure } from '../setup.ts';
-import { idsOf, listOf, ORIGIN, pagesOf, records, type Served } from './listing.ts';
+import { idsOf, listOf, ORIGIN, pagesOf, records, type Serve, type Served } from './listing.ts';
 
 type Case = {
   readonly name: string;
@@ -59,6 +59,26 @@ const LISTINGS: readonly Case[] = [
     cursors: ['5+5'],
   },
   {
+    name: 'offset goes on after a full page, whatever its total: a total can be that of the page',
+    pagination: offset({ param: 'skip', total: 'total' }),
+    pageSize: limit,
+    exchanges: {
+      '/records?limit=10&skip=0': { body: { items: ten(1), total: 10 } },
+      '/records?limit=10&skip=9': { body: { items: records(10), total: 10 } },
+    },
+    cursors: ['9+1'],
+  },
+  {
+    name: 'offset goes on where more records come than its total',
+    pagination: offset({ param: 'skip', total: 'total' }),
+    pageSize: { param: 'limit', size: 100 },
+    exchanges: {
+      '/records?limit=100&skip=0': { body: { items: ten(1), total: 3 } },
+      '/records?limit=100&skip=9': { body: { items: records(10), total: 3 } },
+    },
+    cursors: ['9+1'],
+  },
+  {
     name: 'page numbers end at an empty page',
     pagination: pageNumber({ param: 'page' }),
     pageSize: limit,
@@ -68,6 +88,15 @@ const LISTINGS: readonly Case[] = [
       '/records?limit=10&page=3': { body: { items: [] } },
     },
     cursors: ['2/10', '3/10~'],
+  },
+  {
+    name: 'page numbers go on where records come beyond the number of pages',
+    pagination: pageNumber({ param: 'page', totalPages: 'pages' }),
+    exchanges: {
+      '/records?page=1': { body: { items: ten(1), pages: 0 } },
+      '/records?page=2': { body: { items: [], pages: 0 } },
+    },
+    cursors: ['2'],
   },
   {
     name: 'page numbers from 0 end at the number of pages',
@@ -266,6 +295,30 @@ const REFUSED: readonly [string, PaginationDefinition, Served, RegExp][] = [
   ],
   ['a long key', keyset({ param: 'after', field: 'id' }), { body: { items: records(long) } }, /over 4096/],
   [
+    'a cursor with a NUL, which no database keeps',
+    cursor({ param: 'after', next: 'next' }),
+    { body: { items: ten(1), next: 'xxx\0' } },
+    /well-formed text/,
+  ],
+  [
+    'half a character as a cursor, which no URL carries',
+    cursor({ param: 'after', next: 'next' }),
+    { body: { items: ten(1), next: 'xxx\ud83d' } },
+    /well-formed text/,
+  ],
+  [
+    'half a character as an endCursor',
+    relay({ connection: 'data' }),
+    { body: { items: ten(1), data: connection(true, '\ude00') } },
+    /endCursor.*well-formed text/,
+  ],
+  [
+    'half a character in a key',
+    keyset({ param: 'after', field: 'id' }),
+    { body: { items: records('a\ud83d') } },
+    /well-formed text/,
+  ],
+  [
     'more, but no record to go on after',
     keyset({ param: 'after', field: 'id', hasMore: 'more' }),
     { body: { items: [], more: true } },
@@ -290,8 +343,47 @@ test('a page that does not begin after its key is refused', async (t) => {
   }
 });
 
+test('a next URL of the own origin is kept without what is no part of a request', async (t) => {
+  const own = ['HTTP://SOURCE.TEST:80/x?a=1#part', 'http://user:secret@source.test/x?a=1', '//source.test/x?a=1'];
+  for (const next of own) {
+    const serve: Serve = (_query, url) => ({
+      body: { items: records(url.href), next: url.search === '' ? next : null },
+    });
+    const [page] = await pagesOf(listOf(nextUrl({ next: 'next' })), serve);
+    t.equal(page?.nextCursor, '/x?a=1', next);
+  }
+});
+
+test('what a list sends in its body goes with its links, too', async (t) => {
+  const bodies: unknown[] = [];
+  const list = listOf(nextUrl({ next: 'next' }), {
+    method: 'POST',
+    paramsIn: 'body',
+    body: { active: true },
+    pageSize: { param: 'limit', size: 10 },
+  });
+  await pagesOf(list, (_query, _url, body) => {
+    bodies.push(body);
+    return { body: { items: records(bodies.length), next: bodies.length === 1 ? '/records/next' : null } };
+  });
+  t.same(bodies, [
+    { active: true, limit: 10 },
+    { active: true, limit: 10 },
+  ]);
+});
+
 test('a next URL in the body that leaves the origin is not followed', async (t) => {
-  for (const next of ['https://source.test/x', '//elsewhere.test/x', 'http://source.test:81/x']) {
+  for (const next of [
+    'https://source.test/x',
+    '//elsewhere.test/x',
+    '/\\elsewhere.test/x',
+    'http://source.test:81/x',
+    'http://source.test./x',
+    'http://[::1]/x',
+    'http://xn--surce-kva.test/x',
+    'data:application/json,[]',
+    'blob:http://source.test/x',
+  ]) {
     const serve = () => ({ body: { items: ten(1), next } });
     t.equal((await failure(pagesOf(listOf(nextUrl({ next: 'next' })), serve))).code, 'foreign_link', next);
   }
