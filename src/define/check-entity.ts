@@ -5,6 +5,7 @@ import { reachOf } from '../lib/schema-path.ts';
 import { placeholdersOf } from '../source/path-template.ts';
 import { checkMapping } from './check-mapping.ts';
 import { checkPaging } from './check-paging.ts';
+import { checkParam } from './check-param.ts';
 import { checkShape, type Place } from './problems.ts';
 import { ENTITY_PARTS } from './schemas.ts';
 
@@ -76,6 +77,10 @@ function checkReading({ read, version, reconcile }: Parts, params: readonly stri
       place.at('read', name, 'path').add(`{${placeholder}} has no value: name it under params of the source`);
     }
   }
+  if (read.get?.idParam !== undefined) checkParam(read.get, read.get.idParam, place.at('read', 'get', 'idParam'));
+  if (read.getMany !== undefined) {
+    checkParam(read.getMany, read.getMany.idsParam, place.at('read', 'getMany', 'idsParam'));
+  }
   if (read.getMany !== undefined && read.get === undefined) {
     place.at('read', 'getMany').add('needs read.get: only a read of one record shows that it is gone');
   }
@@ -87,6 +92,8 @@ function checkReading({ read, version, reconcile }: Parts, params: readonly stri
     }
     return;
   }
+  checkParam(read.list, since.param, sincePlace.at('param'));
+  for (const name of Object.keys(since.query ?? {})) checkParam(read.list, name, sincePlace.at('query', name));
   if (version === null) return;
   if (version.kind === 'none') sincePlace.add("needs a version: it has the kind 'none'");
   if (version.kind === 'timestamp' && since.format === 'raw') {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { mustParsePath } from '../lib/path-schema.ts';
 import { reachOf } from '../lib/schema-path.ts';
 import type { listSchema } from '../source/definition.ts';
+import { checkParam } from './check-param.ts';
 import type { Place } from './problems.ts';
 
 type List = z.output<typeof listSchema>;
@@ -22,7 +23,7 @@ export function checkPaging(list: List, schema: z.ZodType | null, place: Place):
     }
     case 'relay':
       if (graphql === undefined) paging.add('relay is for GraphQL: the list has no `graphql`');
-      else checkVariable(graphql.query, pagination.after ?? 'after', paging.at('after'));
+      else checkParam(list, pagination.after ?? 'after', paging.at('after'));
       if (!isInside(list.items, pagination.connection)) {
         place.at('items').add('expected a path in the connection, such as data.customers.nodes');
       }
@@ -40,15 +41,8 @@ export function checkPaging(list: List, schema: z.ZodType | null, place: Place):
     default:
       break;
   }
-  if (graphql !== undefined && pageSize !== undefined) {
-    checkVariable(graphql.query, pageSize.param, place.at('pageSize', 'param'));
-  }
-}
-
-/** Servers pass over variables that a query does not declare, and would give the first page again. */
-function checkVariable(query: string, name: string, place: Place): void {
-  const variables = new Set([...query.matchAll(/\$(\w+)/g)].map(([, variable]) => variable));
-  if (!variables.has(name)) place.add(`the query has no variable $${name}`);
+  if ('param' in pagination) checkParam(list, pagination.param, paging.at('param'));
+  if (pageSize !== undefined) checkParam(list, pageSize.param, place.at('pageSize', 'param'));
 }
 
 const isInside = (path: string, outer: string): boolean => {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { checkPaging } from '../../src/define/check-paging.ts';
 import { type ConfigProblem, createPlace } from '../../src/define/problems.ts';
 import { type ListDefinition, listSchema } from '../../src/source/definition.ts';
+import { cursor } from '../../src/source/pagination/cursor.ts';
 import { keyset } from '../../src/source/pagination/keyset.ts';
 import { none } from '../../src/source/pagination/none.ts';
 import { offset } from '../../src/source/pagination/offset.ts';
@@ -82,4 +83,38 @@ test('pagination that cannot work with its list is told at its option', async (t
     t.ok(problem.startsWith(`${path}: `), problem);
     t.same(others, []);
   }
+});
+
+test('a parameter that would not arrive is told at its option', async (t) => {
+  const graphql = (text: string) => ({ graphql: { query: text }, pageSize: { param: 'first', size: 9 } });
+  const inBody = (param: string) => ({
+    method: 'POST' as const,
+    paramsIn: 'body' as const,
+    body: { sort: 'id', filters: [{ active: true }] },
+    pageSize: { param, size: 9 },
+  });
+  const cases: readonly [Partial<ListDefinition>, RegExp | null][] = [
+    [graphql('query ($first: Int) { customers(first: $first) }'), null],
+    [graphql('query ( $first :Int) { customers(first: $first) }'), null],
+    [graphql('query { customers } # $first: Int'), /no variable \$first/],
+    [graphql('query { customers(named: "$first: Int") }'), /no variable \$first/],
+    [graphql('query { customers(named: """ "$first: Int" """) }'), /no variable \$first/],
+    [inBody('limit'), null],
+    [inBody('page.limit'), null],
+    [inBody('filters.0.limit'), null],
+    [inBody('filters.1.limit'), null],
+    [inBody('filters.limit'), /an array/],
+    [inBody('filters.2.limit'), /an array/],
+    [inBody('sort.limit'), /string/],
+    [inBody('page..limit'), /expected keys/],
+  ];
+  const pagination = cursor({ param: 'first', next: 'next' });
+  for (const [list, message] of cases) {
+    const problems = problemsOf({ ...list, pagination: list.graphql === undefined ? none() : pagination });
+    const ofSize = problems.filter((problem) => problem.startsWith('list.pageSize.param: '));
+    if (message === null) t.same(ofSize, [], JSON.stringify(list));
+    else t.match(ofSize, [message], JSON.stringify(list));
+  }
+  const [problem] = problemsOf({ graphql: { query }, pagination: cursor({ param: 'cursor', next: 'next' }) });
+  t.match(problem, /^list\.pagination\.param: the query has no variable \$cursor/);
 });
