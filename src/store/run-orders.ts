@@ -1,14 +1,12 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
 import { sqlState } from '../db/failure.ts';
+import { waitForLocks } from '../db/lock-wait.ts';
 import { queryRows } from '../db/query.ts';
 import type { StreamKey } from '../model/observation.ts';
 import type { RunState } from '../model/run.ts';
 
 const UNIQUE_VIOLATION = '23505';
-
-/** An operator's word waits so long for a page that is being written; other statements give way much sooner. */
-const ORDER_LOCK_WAIT_MS = 10_000;
 
 /** The state a run was found in, and whether the order to cancel has ended it at once. */
 export type CancelAnswer = { readonly found: RunState; readonly isEnded: boolean };
@@ -19,7 +17,7 @@ export type CancelAnswer = { readonly found: RunState; readonly isEnded: boolean
  * @returns null when there is no such run.
  */
 export async function requestCancel(tx: Db, runId: string): Promise<CancelAnswer | null> {
-  await queryRows(tx, sql`SELECT set_config('lock_timeout', ${String(ORDER_LOCK_WAIT_MS)}, true)`);
+  await waitForLocks(tx);
   const [row] = await queryRows<{ state: RunState; is_idle: boolean }>(
     tx,
     sql`WITH found AS (

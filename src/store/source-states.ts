@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
 import { instantColumn } from '../db/instants.ts';
+import { waitForLocks } from '../db/lock-wait.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { BreakerState, PauseReason, SourceState } from '../model/source-state.ts';
@@ -34,12 +35,13 @@ export async function saveBreaker(
  * @returns true when the integration went to work until now.
  */
 export async function pauseSource(
-  db: Db,
+  tx: Db,
   integration: string,
   pause: { readonly reason: PauseReason; readonly detail: string | null },
 ): Promise<boolean> {
+  await waitForLocks(tx); // replicas may stand in line for the limits, which are kept in the same row
   const [row] = await queryRows<{ is_new: boolean }>(
-    db,
+    tx,
     sql`WITH before AS (SELECT paused FROM sync.source_states WHERE integration = ${integration})
         INSERT INTO sync.source_states AS s (integration, paused, paused_detail, paused_at)
         VALUES (${integration}, ${pause.reason}, ${pause.detail}, clock_timestamp())
@@ -56,9 +58,10 @@ export async function pauseSource(
  * Lets work go on that was paused for one of `reasons`; the deadlines of its runs move by the time of the pause. A run that
  * somebody is writing to at this moment was hardly held up by it, and is not waited for. @returns whether it was paused.
  */
-export async function resumeSource(db: Db, integration: string, reasons: readonly PauseReason[]): Promise<boolean> {
+export async function resumeSource(tx: Db, integration: string, reasons: readonly PauseReason[]): Promise<boolean> {
+  await waitForLocks(tx);
   const rows = await queryRows(
-    db,
+    tx,
     sql`WITH found AS (
           SELECT paused_at FROM sync.source_states
           WHERE integration = ${integration} AND paused = ANY(${sql.param(reasons)}::text[]) FOR UPDATE

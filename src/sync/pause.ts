@@ -19,11 +19,11 @@ const LIFTED_BY: { readonly [cause in ResumeCause]: readonly PauseReason[] } = {
  * @returns true when it was paused for something that this cause lifts.
  */
 export const resumeIntegration = (db: Db, integration: string, cause: ResumeCause): Promise<boolean> =>
-  resumeSource(db, integration, LIFTED_BY[cause]);
+  db.transaction((tx) => resumeSource(tx, integration, LIFTED_BY[cause]));
 
 /** Stops an integration until an operator resumes it. Deliveries are stored and applied as ever. Safe to repeat. */
 export async function pauseIntegration(db: Db, integration: string, detail: string | null): Promise<void> {
-  await pauseSource(db, integration, { reason: 'operator', detail });
+  await db.transaction((tx) => pauseSource(tx, integration, { reason: 'operator', detail }));
 }
 
 /**
@@ -36,6 +36,7 @@ export async function pauseForAuth(
   integration: string,
   error: SourceError,
 ): Promise<void> {
-  const isNew = await pauseSource(deps.db, integration, { reason: 'auth', detail: `${error.code}: ${error.message}` });
+  const detail = `${error.code}: ${error.message}`;
+  const isNew = await deps.db.transaction((tx) => pauseSource(tx, integration, { reason: 'auth', detail }));
   if (isNew) deps.log.warn({ integration, code: error.code, status: error.status }, 'paused: credentials are refused');
 }

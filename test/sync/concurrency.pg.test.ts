@@ -5,10 +5,11 @@ import file, { test } from 'tap';
 import { queryRows } from '../../src/db/query.ts';
 import { acquireLease, releaseLease, renewLease } from '../../src/store/leases.ts';
 import { claimRun } from '../../src/store/runs.ts';
-import { pauseSource } from '../../src/store/source-states.ts';
+import { lockSourceLimits } from '../../src/store/source-limits.ts';
+import { pauseSource, readSourceStates } from '../../src/store/source-states.ts';
 import { applyBatch } from '../../src/sync/apply.ts';
 import { ingestOnce } from '../../src/sync/ingest.ts';
-import { resumeIntegration } from '../../src/sync/pause.ts';
+import { pauseIntegration, resumeIntegration } from '../../src/sync/pause.ts';
 import { requestRun } from '../../src/sync/request-run.ts';
 import { rereadOnce } from '../../src/sync/reread.ts';
 import { cancelRun } from '../../src/sync/run-end.ts';
@@ -265,6 +266,27 @@ test('an operator cancels and resumes while a page is being written: her word wa
   });
   t.match(await world.work(run, worker), { state: 'cancelled', pages: 1 });
   t.same(await cancelled, { found: 'running', isEnded: false });
+});
+
+test('a pause and a resume stand in line for the limits of the source instead of failing', { skip }, async (t) => {
+  const { world, user } = await setUp(t);
+  const changes: readonly (readonly [() => Promise<unknown>, boolean])[] = [
+    [() => pauseIntegration(world.db, 'shop', null), true],
+    [() => resumeIntegration(world.db, 'shop', 'operator'), false],
+  ];
+  await lockSourceLimits(world.db, 'shop'); // makes the row
+  for (const [change, isPaused] of changes) {
+    let changed: Promise<unknown> = Promise.resolve();
+    await user.begin(async (tx) => {
+      await tx`SELECT 1 FROM sync.source_states FOR UPDATE`;
+      changed = change();
+      changed.catch(() => {});
+      await blocked(world, () => false);
+      await wait(LONGER_THAN_LOCK_TIMEOUT_MS);
+    });
+    await changed;
+    t.equal((await readSourceStates(world.db)).get('shop')?.paused != null, isPaused);
+  }
 });
 
 test('a page transaction of a run keeps its heir out until it has ended', { skip }, async (t) => {
