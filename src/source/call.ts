@@ -108,18 +108,66 @@ async function attemptOnce(
   const { signal } = options;
   const askedAtMs = deps.nowMs();
   deps.breaker.assertClosed(endpoint);
-  const permit = await enter(deps, endpoint, options, progress);
+  const permits = createPermits(deps, endpoint, options, await enter(deps, endpoint, options, progress));
   let exchanged: Exchanged | null = null;
   try {
     const startedAt = await progress.start();
     const leftMs = progress.remainingMs - (deps.nowMs() - askedAtMs);
     if (leftMs <= 0) throw tooLate(endpoint, progress.lastError);
     const timeoutMs = Math.min(deps.timeoutMs, leftMs);
-    exchanged = await deps.breaker.run(endpoint, () => deps.exchange(request, signal, timeoutMs));
+    exchanged = await deps.breaker.run(endpoint, () => {
+      const endsAtMs = deps.nowMs() + timeoutMs;
+      permits.sending();
+      return deps.exchange(request, signal, timeoutMs, (redirect) => permits.next(redirect, endsAtMs - deps.nowMs()));
+    });
+    permits.assertGiven();
     return { startedAt, exchanged };
   } finally {
-    permit.finish(exchanged?.answer ?? null);
+    permits.end(exchanged);
   }
+}
+
+/** Of an attempt's time, that a redirect may wait for leave; past that the attempt would look like a source that hangs. */
+const MAX_SHARE_OF_WAIT = 0.9;
+
+/** The leave of one attempt: `first` for its request, and another one for each redirect that it follows. */
+function createPermits(deps: CallDeps, endpoint: string, options: CallOptions, first: Permit) {
+  let permit: Permit | null = first;
+  let isSent = false;
+  let refusal: { readonly error: unknown } | null = null;
+  let over: AbortController | null = null;
+  return {
+    sending(): void {
+      isSent = true;
+    },
+    /** Waits for leave, at most for a part of the `leftMs` of the attempt. */
+    async next(redirect: Answer, leftMs: number): Promise<void> {
+      permit?.finish(redirect);
+      permit = null;
+      over ??= new AbortController();
+      const signal = AbortSignal.any([options.signal, over.signal]);
+      const progress = { remainingMs: leftMs * MAX_SHARE_OF_WAIT, lastError: null };
+      try {
+        const next = await enter(deps, endpoint, { ...options, signal }, progress);
+        // Nobody waits for it any more.
+        if (over.signal.aborted) next.giveBack();
+        else permit = next;
+      } catch (error) {
+        refusal = { error };
+        throw error;
+      }
+    },
+    /** Our own refusal is no failure of the source, which would be held against it. */
+    assertGiven(): void {
+      if (refusal !== null) throw refusal.error;
+    },
+    end(exchanged: Exchanged | null): void {
+      over?.abort();
+      const isUnsent = !isSent || (exchanged?.kind === 'failed' && exchanged.answer === null && exchanged.isUndone);
+      if (isUnsent) permit?.giveBack();
+      else permit?.finish(exchanged?.answer ?? null);
+    },
+  };
 }
 
 /** Waits for leave, no longer than to the deadline. It is given to no more attempts than may be under way at once. */
@@ -127,7 +175,7 @@ async function enter(
   { limiter }: CallDeps,
   endpoint: string,
   { lane, signal }: CallOptions,
-  { remainingMs, lastError }: Progress,
+  { remainingMs, lastError }: Pick<Progress, 'remainingMs' | 'lastError'>,
 ): Promise<Permit> {
   // Nothing waits that long for the limits, and a signal of its own costs every attempt some microseconds.
   if (remainingMs > MAX_WAIT_MS) return await limiter.acquire({ endpoint, lane, signal });

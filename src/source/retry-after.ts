@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { readPath } from '../lib/path.ts';
 
 /** Whatever the source says: nobody waits longer than a day without asking again. */
 const MAX_RETRY_AFTER_MS = 86_400_000;
@@ -27,6 +28,23 @@ export function readRetryAfterMs(headers: IncomingHttpHeaders, nowMs: number): n
 /** A 403 with these signs is a limit, not a missing right (GitHub answers so). */
 export const showsRateLimit = (headers: IncomingHttpHeaders): boolean =>
   headers['retry-after'] !== undefined || isExhausted(headers);
+
+/** How long a secondary limit is waited for that does not say so: GitHub asks for at least a minute. */
+export const SECONDARY_WAIT_MS = 60_000;
+
+const SECONDARY_MESSAGE = /secondary rate limit|abuse detection mechanism/i;
+const SECONDARY_DOCUMENT = /[#/](?:about-)?(?:secondary|abuse)-rate-limits(?:$|[?#])/;
+/** Messages are short; nobody searches through a book. */
+const MAX_MESSAGE_LENGTH = 1_000;
+
+/** Whether only the words of a 403 say that it is a limit, as GitHub's do for the limits that it does not count out. */
+export const tellsSecondaryLimit = (body: unknown): boolean =>
+  SECONDARY_MESSAGE.test(textAt(body, 'message')) || SECONDARY_DOCUMENT.test(textAt(body, 'documentation_url'));
+
+function textAt(body: unknown, key: string): string {
+  const found = readPath(body, [key]);
+  return found.found && typeof found.value === 'string' ? found.value.slice(0, MAX_MESSAGE_LENGTH) : '';
+}
 
 function parseRetryAfter(text: string | null, answeredMs: number): number | null {
   if (text === null) return null;

@@ -54,6 +54,7 @@ export async function setup(t: Test, answer: Answerer, options: SetupOptions = {
   const client = createSourceClient(auth === undefined ? source : { ...source, auth: () => auth }, {
     now: async () => instantFromMs(clock.nowMs),
     nowMs: () => clock.nowMs,
+    monotonicMs: () => clock.nowMs,
     random: options.random ?? (() => 0.5),
     sleep: async (ms, signal) => {
       slept.push(ms);

@@ -5,11 +5,13 @@ import type { RateLimit } from './definition.ts';
 import { describeUse } from './describe.ts';
 import type { Ledger } from './ledger.ts';
 import type { LimitRow } from './limiter.ts';
-import { type LimitState, readState } from './state.ts';
+import { keepState, type LimitState, readState } from './state.ts';
 
 type AccountOptions = {
   readonly ledger: Ledger;
   readonly rules: { readonly limits: readonly RateLimit[]; readonly attemptMs: number };
+  /** Whether what other processes have learned counts here. */
+  readonly learns: boolean;
   readonly process: string;
   readonly nowMs: () => number;
   /** This process's own. Told to the others, and extended by theirs. */
@@ -23,16 +25,24 @@ type Answered = { readonly decisions: ReadonlyMap<string, Decision>; readonly no
 const LOOK_EVERY_MS = 1_000;
 
 /** This process's side of the shared ledger. Errors of the ledger pass through. */
-export function createAccount({ ledger, rules, process, nowMs, hold }: AccountOptions) {
+export function createAccount({ ledger, rules, learns, process, nowMs, hold }: AccountOptions) {
   let hasLearned = false;
   let lookedAtMs: number | null = null;
   let knownHoldUntil = 0;
+
+  /** Learning that is switched off also ends what was learned before, which could hold everything back for a day. */
+  function read(kept: unknown, ledgerMs: number): LimitState {
+    const state = readState(kept, ledgerMs);
+    return learns ? state : { ...state, learned: {}, endpoints: {}, costs: {} };
+  }
 
   function noteShared(state: LimitState): void {
     hasLearned = Object.keys(state.learned).length > 0;
     const { hold: shared } = state;
     // Once for each hold: taking it again each time would add up what lies between two readings of two clocks.
-    if (shared === null || shared.until <= knownHoldUntil) return;
+    // Unless it is over here alone, because one of the clocks was set: nobody would get an answer, nor be woken.
+    if (shared === null || shared.until <= state.at) return;
+    if (shared.until <= knownHoldUntil && hold.remainingMs() > 0) return;
     knownHoldUntil = shared.until;
     const remainingMs = Math.min(shared.askedMs, shared.until - state.at);
     if (remainingMs > hold.remainingMs()) hold.extend(remainingMs);
@@ -42,11 +52,11 @@ export function createAccount({ ledger, rules, process, nowMs, hold }: AccountOp
 
   async function update({ ended, asks, isHoldNew }: Message): Promise<Answered> {
     const { decisions, state } = await ledger.update((kept, ledgerMs) => {
-      const state = readState(kept, ledgerMs);
+      const state = read(kept, ledgerMs);
       const holdMs = isHoldNew ? hold.remainingMs() : null;
       const isHeld = (state.hold?.until ?? 0) > state.at || (holdMs ?? 0) > 0;
       const decisions = decideBatch(state, { process, holdMs, ended, asks: isHeld ? [] : asks }, rules);
-      return { keep: state, result: { decisions, state } };
+      return { keep: keepState(state), result: { decisions, state } };
     });
     if (isHoldNew) knownHoldUntil = state.hold?.until ?? 0;
     noteShared(state);
@@ -60,7 +70,7 @@ export function createAccount({ ledger, rules, process, nowMs, hold }: AccountOp
     if (sinceMs !== null && sinceMs >= 0 && sinceMs < LOOK_EVERY_MS) return;
     const { kept, nowMs: ledgerMs } = await ledger.read();
     lookedAtMs = nowMs();
-    if (kept !== null) noteShared(readState(kept, ledgerMs));
+    if (kept !== null) noteShared(read(kept, ledgerMs));
   }
 
   return {
@@ -81,7 +91,7 @@ export function createAccount({ ledger, rules, process, nowMs, hold }: AccountOp
     },
     async rows(): Promise<readonly LimitRow[]> {
       const { kept, nowMs: ledgerMs } = await ledger.read();
-      const state = readState(kept, ledgerMs);
+      const state = read(kept, ledgerMs);
       settle(state, { process, holdMs: null, ended: [], asks: [] }, rules, state.at);
       return describeUse(state, rules.limits);
     },

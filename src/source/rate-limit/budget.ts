@@ -1,6 +1,7 @@
 import { LANES, type Lane } from '../lane.ts';
 import { MAX_WAIT_MS } from '../retry.ts';
 import type { RateLimit } from './definition.ts';
+import { MAX_RESET_MS } from './header-value.ts';
 import { learn, learnedFor, leftOf, lose, type Observation, rememberCost, renewLearned, weightOf } from './learned.ts';
 import { createMeter, dropSpent, freeInMs, spend, spentOf, total } from './meter.ts';
 import type { Flight, LimitState } from './state.ts';
@@ -146,7 +147,9 @@ function decideAsk(state: LimitState, ask: RankedAsk, asking: Asking): Decision 
   const { laneIndex, rank } = ask;
   const constraints = constraintsOf(state, ask.endpoint, rules, nowMs);
   const refusals = constraints.flatMap((one) => {
-    const kept = one.weight === 0 ? 0 : keptFree(state, one, ask, process, nowMs);
+    // What weighs nothing is not held up by those who wait for room.
+    if (one.weight === 0) return [];
+    const kept = keptFree(state, one, ask, process, nowMs);
     const missing = one.weight + kept - one.room;
     if (missing <= 0 && !full.has(one.key)) return [];
     full.add(one.key);
@@ -245,7 +248,7 @@ function constraintsOf(state: LimitState, endpoint: string, { limits }: Rules, n
     const freeLater = (missing: number) => {
       // What is under way may be counted in what is left already: its answers will tell.
       if (left >= weight) return SHORT_POLL_MS;
-      return one.resetAt === null ? (missing * 1_000) / one.perSecond : one.resetAt - nowMs;
+      return one.resetAt === null ? Math.min((missing * 1_000) / one.perSecond, MAX_RESET_MS) : one.resetAt - nowMs;
     };
     const base = { key, name: key.slice(1), weight, cap: one.limit ?? 0, usedByLane };
     return [{ ...base, room, demandMs: LANE_DEMAND_MS, freeInMs: freeLater }];

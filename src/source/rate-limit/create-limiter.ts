@@ -24,6 +24,8 @@ export type LimiterOptions = {
   /** Attempts of this process under way at the same time. */
   readonly maxInFlight: number;
   readonly nowMs: () => number;
+  /** A clock that nobody sets, by which answers grow old. Only differences count. */
+  readonly monotonicMs: () => number;
   /** Waits `ms`, or less when the signal fires; whether it then rejects or resolves does not matter. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly log: Log;
@@ -31,12 +33,18 @@ export type LimiterOptions = {
 
 /** What has ended is written down with the next request for leave, or after this. */
 const WRITE_AFTER_MS = 100;
+const HELD_POLL_MS = 50;
 /** A hold can be extended while it is waited for, but not for ever. */
 const MAX_HOLD_ROUNDS = 10;
 /** Ends that could not be written; the oldest are given up, and count until their deadline. */
 const MAX_UNWRITTEN = 1_000;
 
-/** `heardMs`: when, by this process's clock. */
+/** A ledger that says nothing for so long is out of order, and nobody may wait on it without end. */
+const LEDGER_TIMEOUT_MS = 30_000;
+/** The same at the close, where nothing is lost: what is not written counts until its deadline. */
+const LAST_WRITE_MS = 1_000;
+
+/** `heardMs`: when, by the monotonic clock. */
 type Heard = Ended & { readonly heardMs: number };
 
 /** A reset counts from the answer on, which is told to the ledger a little later. */
@@ -53,17 +61,19 @@ const aged = (ended: Heard, nowMs: number): Ended => ({
  * so that a process costs one transaction at a time, however many callers it has.
  */
 export function createLimiter(options: LimiterOptions): Limiter {
-  const { ledger, limits, learns, attemptMs, maxInFlight, nowMs, sleep, log, sourceName } = options;
+  const { limits, learns, attemptMs, maxInFlight, nowMs, monotonicMs, sleep, log, sourceName } = options;
+  const ledger = withTimeout(options.ledger);
   const hold = createHold(nowMs);
   const queue = createQueue();
   const process = randomUUID().slice(0, 8);
-  const account = createAccount({ ledger, rules: { limits, attemptMs }, process, nowMs, hold });
+  const account = createAccount({ ledger, rules: { limits, attemptMs }, learns, process, nowMs, hold });
   let count = 0;
   let inFlight = 0;
   let ended: Heard[] = [];
   let isHoldNew = false;
   let isRunning = false;
   let isAskedAgain = false;
+  let isClosed = false;
   let wake: AbortController | null = null;
   let writeTimer: NodeJS.Timeout | undefined;
 
@@ -91,6 +101,8 @@ export function createLimiter(options: LimiterOptions): Limiter {
     const waitMs = await serve(asks);
     // The hold may be news from another process, and callers may have come since.
     if (hold.remainingMs() > 0) return waitForHold();
+    // It has ended while the ledger was told of something else.
+    if (heldMs > 0) isAskedAgain = true;
     if (waitMs !== null) wakeAfter(Math.min(waitMs, POLL_MS));
   }
 
@@ -99,7 +111,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
     const batch = { ended, asks, isHoldNew };
     ended = [];
     isHoldNew = false;
-    const message = { ...batch, ended: batch.ended.map((one) => aged(one, nowMs())) };
+    const message = { ...batch, ended: batch.ended.map((one) => aged(one, monotonicMs())) };
     const answered = await account.ask(message).catch((error: unknown) => {
       ended = [...batch.ended, ...ended].slice(-MAX_UNWRITTEN);
       isHoldNew ||= batch.isHoldNew;
@@ -112,11 +124,13 @@ export function createLimiter(options: LimiterOptions): Limiter {
     let nextMs: number | null = null;
     for (const ask of asks) {
       const decision = answered.decisions.get(ask.id);
-      if (decision === undefined) continue; // held
-      if (decision.kind === 'granted') grant(ask, decision.flight);
+      // Held: mostly the hold itself says for how long, but it may be over by the time that it is looked at.
+      if (decision === undefined) nextMs = Math.min(nextMs ?? HELD_POLL_MS, HELD_POLL_MS);
+      else if (decision.kind === 'granted') grant(ask, decision.flight);
       else {
         const { waitMs, name } = decision;
-        ask.refusedAtMs ??= answered.nowMs;
+        // Not later than now, also when the ledger's clock was set back.
+        ask.refusedAtMs = Math.min(ask.refusedAtMs ?? answered.nowMs, answered.nowMs);
         const isTooLong = waitMs > MAX_WAIT_MS || answered.nowMs - ask.refusedAtMs >= MAX_WAIT_MS;
         if (isTooLong) queue.refuse(ask, `the rate limit \`${name}\` leaves no room`, waitMs);
         else nextMs = Math.min(nextMs ?? waitMs, waitMs);
@@ -128,27 +142,27 @@ export function createLimiter(options: LimiterOptions): Limiter {
   function grant(ask: Waiting, flight: Flight): void {
     inFlight += 1;
     const permit = createPermit(ask.id, flight);
-    if (!queue.grant(ask, permit.permit)) permit.end({ wasSent: false, observations: [], cost: null });
+    if (!queue.grant(ask, permit)) permit.giveBack();
   }
 
-  function createPermit(id: string, flight: Flight) {
+  function createPermit(id: string, flight: Flight): Permit {
     let isOver = false;
     const end = (how: Pick<Ended, 'wasSent' | 'observations' | 'cost'>) => {
       if (isOver) return;
       isOver = true;
       inFlight -= 1;
       const isTold = how.observations.length > 0;
-      if (account.isTracking() || isTold) ended.push({ id, flight, ...how, heardMs: nowMs() });
+      if (account.isTracking() || isTold) ended.push({ id, flight, ...how, heardMs: monotonicMs() });
       if (queue.size() > 0) void run();
       else if (ended.length > 0) writeSoon();
     };
-    const permit: Permit = {
+    return {
       finish(answer) {
         const told = answer !== null && learns ? readLimits(answer, nowMs()) : { observations: [], cost: null };
         end({ wasSent: true, ...told });
       },
+      giveBack: () => end({ wasSent: false, observations: [], cost: null }),
     };
-    return { permit, end };
   }
 
   function waitForHold(): void {
@@ -163,6 +177,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
 
   function wakeAfter(ms: number): void {
     if (queue.size() === 0) return;
+    wake?.abort();
     const own = new AbortController();
     wake = own;
     void sleep(ms, own.signal)
@@ -176,6 +191,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
   }
 
   function writeSoon(): void {
+    if (isClosed) return;
     writeTimer ??= setTimeout(() => void run(), WRITE_AFTER_MS).unref();
   }
 
@@ -195,10 +211,28 @@ export function createLimiter(options: LimiterOptions): Limiter {
     },
     rows: () => account.rows(),
     async close() {
+      isClosed = true;
       wake?.abort();
       clearTimeout(writeTimer);
       queue.rejectAll(new SourceError('aborted', 'not sent, the client was closed'));
-      if (ended.length > 0 || isHoldNew) await serve([]).catch(() => null);
+      if (ended.length > 0 || isHoldNew) await within(LAST_WRITE_MS, serve([])).catch(() => null);
     },
   };
+}
+
+const withTimeout = (ledger: Ledger): Ledger => ({
+  update: (decide) => within(LEDGER_TIMEOUT_MS, ledger.update(decide)),
+  read: () => within(LEDGER_TIMEOUT_MS, ledger.read()),
+});
+
+/** What is still under way then goes on, and is no longer waited for. Leave that it gives counts as used until its deadline. */
+function within<T>(ms: number, running: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = () => {
+      const message = 'not sent: whether the rate limits leave room could not be told in time';
+      reject(new SourceError('rate_limited', message, { retryAfterMs: 0 }));
+    };
+    const timer = setTimeout(late, ms);
+    running.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** Whatever a source says: no limit is waited for longer than a day without asking again. */
-const MAX_RESET_MS = 86_400_000;
+export const MAX_RESET_MS = 86_400_000;
 /** Larger resets are moments, not spans: in seconds from here, in milliseconds from below. */
 const FIRST_EPOCH_SECOND = 1_000_000_000;
 const FIRST_EPOCH_MS = 100_000_000_000;
@@ -12,6 +12,12 @@ const DATE = /^(?:[A-Za-z]{3,9},? .*\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}T)/;
 export function textOf(headers: IncomingHttpHeaders, name: string): string | null {
   const value = headers[name];
   return (Array.isArray(value) ? value[0] : value)?.trim() ?? null;
+}
+
+/** A list may come in several lines. */
+export function listTextOf(headers: IncomingHttpHeaders, name: string): string | null {
+  const value: string | string[] | undefined = headers[name];
+  return Array.isArray(value) ? value.join(', ') : (value?.trim() ?? null);
 }
 
 /** Null for what is no plain number, not negative. */

@@ -60,7 +60,7 @@ export function learn(state: LimitState, flight: Flight, observations: readonly 
     const known = state.learned[key];
     const isNewer = known === undefined || tellsMore(known, seen, flight, nowMs);
     if (!isNewer) {
-      known.seenAt = nowMs;
+      state.learned[key] = { ...known, seenAt: nowMs };
       continue;
     }
     // A window that ends this very moment by an answer, and later by what is known, would be taken for a new one too early.

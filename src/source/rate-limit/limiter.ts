@@ -1,12 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Lane } from '../lane.ts';
 
-/** Leave for one attempt. Ends with `finish`, called exactly once, also when there was no answer. */
+/** Leave for one request. It ends with `finish`, also when there was no answer, or with `giveBack`; only the first call counts. */
 export type Permit = {
   /** What the answer says of the source's limits is learned from; null when none came. */
   finish(
     answer: { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: unknown } | null,
   ): void;
+  /** The request surely never reached the source: it counts for nothing. */
+  giveBack(): void;
 };
 
 /** One limit as people see it, in status and specification. */

@@ -19,25 +19,28 @@ export const createMeter = ({ perMs, window }: Budget): Meter => ({
   spent: {},
 });
 
-/** The slices or windows that count at `nowMs`, each group with its own sum: the fullest one decides. */
-function groupsAt(meter: Meter, nowMs: number): number[][] {
-  if (!isFixed(meter)) return [Object.keys(meter.spent).map(Number)];
+/** The fixed windows that count at `nowMs`: the fullest one decides. */
+function windowsAt(meter: Meter, nowMs: number): number[] {
   const edge = edgeOf(meter.perMs);
   const first = Math.floor((nowMs - edge) / meter.perMs);
   const last = Math.floor((nowMs + edge) / meter.perMs);
-  return first === last ? [[first]] : [[first], [last]];
+  return first === last ? [first] : [first, last];
 }
 
 /** What ended attempts use of the window that is fullest, by lane. */
 export function spentOf(meter: Meter, nowMs: number): ByLane {
-  const sums = groupsAt(meter, nowMs).map((group) => {
-    const sum: ByLane = [0, 0, 0];
-    for (const slice of group) {
-      for (const [lane, weight] of (meter.spent[slice] ?? []).entries()) add(sum, lane, weight);
-    }
-    return sum;
-  });
-  return sums.reduce((most, sum) => (total(sum) > total(most) ? sum : most));
+  if (isFixed(meter)) {
+    const sums = windowsAt(meter, nowMs).map((window): ByLane => meter.spent[window] ?? [0, 0, 0]);
+    return sums.reduce((most, sum) => (total(sum) > total(most) ? sum : most));
+  }
+  const sum: ByLane = [0, 0, 0];
+  for (const slice in meter.spent) {
+    const [urgent, incremental, full] = meter.spent[slice] ?? [0, 0, 0];
+    sum[0] += urgent;
+    sum[1] += incremental;
+    sum[2] += full;
+  }
+  return sum;
 }
 
 /** How long until `missing` more of what has ended is free. What is under way frees later than that. */
@@ -45,9 +48,7 @@ export function freeInMs(meter: Meter, missing: number, nowMs: number): number {
   if (isFixed(meter)) {
     const edge = edgeOf(meter.perMs);
     const spentIn = (window: number) => total(meter.spent[window] ?? []);
-    const [fullest = 0] = groupsAt(meter, nowMs)
-      .flat()
-      .sort((left, right) => spentIn(right) - spentIn(left));
+    const [fullest = 0] = windowsAt(meter, nowMs).sort((left, right) => spentIn(right) - spentIn(left));
     return (fullest + 1) * meter.perMs + edge - nowMs;
   }
   let freed = 0;
@@ -83,10 +84,14 @@ export function spend(meter: Meter, flight: Flight, weight: number, endMs: numbe
 export function dropSpent(state: LimitState, nowMs: number): void {
   for (const [key, meter] of Object.entries(state.meters)) {
     const tail = isFixed(meter) ? edgeOf(meter.perMs) : meter.perMs;
-    for (const slice of Object.keys(meter.spent)) {
+    let isEmpty = true;
+    for (const slice in meter.spent) {
       if ((Number(slice) + 1) * meter.sliceMs + tail <= nowMs) delete meter.spent[slice];
+      else isEmpty = false;
+      // They are in the order of time; one that were not would count for longer, which takes nothing from the limit.
+      if (!isEmpty && !isFixed(meter)) break;
     }
-    if (Object.keys(meter.spent).length === 0) delete state.meters[key];
+    if (isEmpty) delete state.meters[key];
   }
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { readPath } from '../../lib/path.ts';
+import { type Path, readPath } from '../../lib/path.ts';
 import { mustParsePath } from '../../lib/path-schema.ts';
-import { answeredMs, boundReset, numberOf, parseNumber, parseResetMs, textOf } from './header-value.ts';
+import { answeredMs, boundReset, listTextOf, numberOf, parseNumber, parseResetMs, textOf } from './header-value.ts';
 import type { Observation } from './learned.ts';
 import { parseLimitItems, parseLimitPairs } from './structured-limit.ts';
 
@@ -19,11 +19,23 @@ const SALESFORCE_ASK_AGAIN_MS = 300_000;
 
 /** What cannot be read says nothing: a limit is learned whole or not at all. `nowMs` counts where an answer has no `Date`. */
 export function readLimits({ headers, body }: Answer, nowMs: number): ReadLimits {
-  const answeredAtMs = answeredMs(headers, nowMs);
-  const observations = READERS.flatMap((read) => read(headers, answeredAtMs));
+  const observations = tellsOfLimits(headers) ? readHeaders(headers, nowMs) : NOTHING;
   const query = readQueryCost(body);
   if (query === null) return { observations, cost: null };
   return { observations: [...observations, query.observation], cost: query.cost };
+}
+
+const NOTHING: readonly Observation[] = [];
+
+/** Most answers tell nothing, and the readers together take longer than the rest of the limiter. All their names have it. */
+function tellsOfLimits(headers: IncomingHttpHeaders): boolean {
+  for (const name in headers) if (name.includes('limit')) return true;
+  return false;
+}
+
+function readHeaders(headers: IncomingHttpHeaders, nowMs: number): readonly Observation[] {
+  const answeredAtMs = answeredMs(headers, nowMs);
+  return READERS.flatMap((read) => read(headers, answeredAtMs));
 }
 
 const observe = (key: string, remaining: number | null, more: Partial<Observation>): readonly Observation[] => {
@@ -99,9 +111,9 @@ const salesforce: Reader = (headers) => {
 
 /** The IETF draft, in the form of a list of named items and in the older one of pairs. */
 const rateLimitField: Reader = (headers) => {
-  const text = textOf(headers, 'ratelimit');
+  const text = listTextOf(headers, 'ratelimit');
   if (text === null) return [];
-  const policies = parseLimitItems(textOf(headers, 'ratelimit-policy') ?? '') ?? [];
+  const policies = parseLimitItems(listTextOf(headers, 'ratelimit-policy') ?? '') ?? [];
   const pairs = parseLimitPairs(text);
   if (pairs !== null) {
     return observe('ratelimit', pairs.get('remaining') ?? null, {
@@ -134,16 +146,24 @@ const READERS: readonly Reader[] = [
   salesforce,
 ];
 
+const COST = mustParsePath('extensions.cost');
+const REMAINING = mustParsePath('throttleStatus.currentlyAvailable');
+const MAXIMUM = mustParsePath('throttleStatus.maximumAvailable');
+const RESTORE_RATE = mustParsePath('throttleStatus.restoreRate');
+const REQUESTED = mustParsePath('requestedQueryCost');
+
 /** Shopify's GraphQL prices queries: what is left, how fast it comes back, and what this one cost at most. */
 function readQueryCost(body: unknown): { observation: Observation; cost: number | null } | null {
-  const numberAt = (path: string): number | null => {
-    const found = readPath(body, mustParsePath(`extensions.cost.${path}`));
+  const cost = readPath(body, COST);
+  if (!cost.found) return null;
+  const numberAt = (path: Path): number | null => {
+    const found = readPath(cost.value, path);
     return found.found && typeof found.value === 'number' ? parseNumber(String(found.value)) : null;
   };
-  const remaining = numberAt('throttleStatus.currentlyAvailable');
-  const limit = numberAt('throttleStatus.maximumAvailable');
-  const perSecond = numberAt('throttleStatus.restoreRate');
+  const remaining = numberAt(REMAINING);
+  const limit = numberAt(MAXIMUM);
+  const perSecond = numberAt(RESTORE_RATE);
   if (remaining === null || limit === null || perSecond === null || perSecond <= 0) return null;
   const [observation] = observe('graphql cost', remaining, { limit, perSecond });
-  return observation === undefined ? null : { observation, cost: numberAt('requestedQueryCost') };
+  return observation === undefined ? null : { observation, cost: numberAt(REQUESTED) };
 }

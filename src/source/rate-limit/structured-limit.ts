@@ -5,7 +5,8 @@ export type LimitItem = { readonly name: string; readonly params: ReadonlyMap<st
 
 const MAX_ITEMS = 16;
 const MAX_FIELD_LENGTH = 4_096;
-const ITEM = /^(?:"((?:[^"\\]|\\["\\])*)"|([A-Za-z*][\w:/.*+-]*))((?:\s*;[^;]+)*)$/;
+/** One way only to match each part: a source must not be able to keep us busy. */
+const ITEM = /^(?:"((?:[^"\\]|\\["\\])*)"|([A-Za-z*][\w:/.*+-]*))\s*(;.*)?$/s;
 const PARAM = /^\s*([a-z*][\w.*-]*)(?:=(?:"[^"]*"|:[^:]*:|([\d.]+)|[^\s"]+))?\s*$/;
 const PAIR = /^([a-z]+)=([\d.]+)$/;
 

@@ -36,6 +36,7 @@ function setup(t: Test, limits: readonly RateLimitDefinition[], options: { sleep
       attemptMs: 1_000,
       maxInFlight,
       nowMs: () => clock.nowMs,
+      monotonicMs: () => clock.nowMs,
       sleep:
         options.sleep ??
         (async (ms) => {
@@ -214,6 +215,7 @@ test('a ledger that fails is an error of those who wait, and loses nothing that 
     attemptMs: 1_000,
     maxInFlight: 1,
     nowMs: () => clock.nowMs,
+    monotonicMs: () => clock.nowMs,
     sleep: sleepForEver,
     log: collectLog([]),
   });
