@@ -145,6 +145,26 @@ test('what is wrong inside an entity is named by its own path', async (t) => {
       `${E}.read.changedSince.overlap`,
       /duration/,
     ],
+    [
+      { read: { ...read, get: { path: '/graphql', idParam: 'ids', graphql: { query: 'query ($id: ID) { x }' } } } },
+      `${E}.read.get.idParam`,
+      /no variable \$ids/,
+    ],
+    [
+      {
+        read: {
+          ...read,
+          getMany: { path: '/many', idsParam: 'a..b', paramsIn: 'body', method: 'POST', items: '', key: 'id' },
+        },
+      },
+      `${E}.read.getMany.idsParam`,
+      /keys joined by dots/,
+    ],
+    [
+      { read: { ...read, list: { ...read.list, graphql: { query: 'query ($after: ID) { x }' } } } },
+      `${E}.read.changedSince.param`,
+      /no variable \$since/,
+    ],
     [{ read: { list: read.list } }, `${E}.reconcile.incremental`, /changedSince/],
     [{ version: { kind: 'none' } }, `${E}.read.changedSince`, /version/],
     [

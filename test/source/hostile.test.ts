@@ -154,6 +154,7 @@ test('an answer that is not JSON is refused by kind, and none of it is shown', a
     ['', 'an empty body'],
     [Buffer.from([0x5b, 0x22, 0xff, 0xfe, 0x22, 0x5d]), 'not UTF-8'],
     [Buffer.from('["\xe9CANARY"]', 'latin1'), 'not UTF-8'],
+    [Buffer.from('["CANARY"]', 'utf16le'), 'other text'],
   ] as const) {
     const { client, api } = await setup(t, (response) => sendText(response, 200, body));
     const error = await failure(readAll(client, plainList));
