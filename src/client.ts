@@ -4,6 +4,7 @@ import { createLazyDatabase } from './db/lazy.ts';
 import { checkEndpoints } from './define/check-endpoints.ts';
 import type { TypedIntegration } from './define/definition.ts';
 import { type ConfigProblem, checkShape, createPlace, type Place } from './define/problems.ts';
+import { NAME, NAME_SYNTAX } from './define/schemas.ts';
 import type { Log } from './lib/log.ts';
 import { createSealer, readKeys, type Sealer } from './lib/seal.ts';
 import type { Environment } from './lib/setting.ts';
@@ -125,7 +126,24 @@ function prepare(
   environment: Environment,
 ): Prepared {
   const problems: ConfigProblem[] = [];
-  const place = createPlace(problems, integration.name);
+  try {
+    const prepared = check(integration, environment, problems);
+    if (prepared !== null && problems.length === 0) return prepared;
+  } catch {
+    // What a getter of the definition throws may show what it holds.
+    createPlace(problems).add('cannot be read: something in it throws, or it is no integration');
+  }
+  throw new ClientSetupError(problems);
+}
+
+function check(
+  integration: { name: string; source: unknown; endpoints?: unknown },
+  environment: Environment,
+  problems: ConfigProblem[],
+): Prepared | null {
+  const isNamed = typeof integration.name === 'string' && NAME.test(integration.name);
+  const place = createPlace(problems, isNamed ? integration.name : '');
+  if (!isNamed) place.at('name').add(NAME_SYNTAX);
   const here = place.at('source');
   const shape = checkShape(sourceSchema, integration.source, here);
   const checked = checkEndpoints(integration.endpoints, Object.keys(shape?.params ?? {}), place.at('endpoints'));
@@ -140,8 +158,7 @@ function prepare(
     createPlace(problems),
   );
   const endpoints = [...checked].flatMap(([name, form]) => (form === null ? [] : [[name, form] as const]));
-  if (resolution?.ok === true && problems.length === 0) return { source: resolution.source, sealer, endpoints };
-  throw new ClientSetupError(problems);
+  return resolution?.ok === true ? { source: resolution.source, sealer, endpoints } : null;
 }
 
 /** Refresh tokens that are good for one use must be shared with the servers, or one of us would burn the other's. */

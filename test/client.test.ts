@@ -309,6 +309,34 @@ test('everything that keeps a client from being made is told at once', async (t)
   }
 });
 
+test('whatever is given for an integration, the error says so and shows nothing that it holds', async (t) => {
+  const throwing = {
+    kind: 'bearer',
+    get token(): string {
+      throw new Error('CANARY');
+    },
+  };
+  const source = { baseUrl: 'http://127.0.0.1' };
+  const wrong: unknown[] = [
+    null,
+    undefined,
+    'crm',
+    {},
+    { name: 'CANARY name', source },
+    { name: 'crm', source: { ...source, auth: throwing } },
+    { name: 'crm', source, endpoints: new Proxy({}, { ownKeys: () => throwing.token.split('') }) },
+  ];
+  for (const definition of wrong) {
+    try {
+      Reflect.apply(createClient, null, [definition, { environment: {} }]);
+      t.fail('made');
+    } catch (error) {
+      t.ok(error instanceof ClientSetupError, String(error));
+      t.notMatch(String(error), /CANARY/);
+    }
+  }
+});
+
 test('a wrong argument, or a wrong field of an answer, does not compile', async (t) => {
   const { client } = await setup(t, () => ({ body: { data: ADA } }));
   const compileOnly = async () => {

@@ -1,6 +1,8 @@
 import { isSoundLookup, lookupsOf } from '../mapping/lookup.ts';
-import { type EndpointDefinition, endpointSchema, isWrite } from '../source/endpoint.ts';
+import { listSchema } from '../source/definition.ts';
+import { type EndpointDefinition, endpointSchema, isWrite, listOf } from '../source/endpoint.ts';
 import { placeholdersOf } from '../source/path-template.ts';
+import { checkPaging } from './check-paging.ts';
 import { checkShape, type Place } from './problems.ts';
 
 /** Names of functions, as JavaScript writes them. */
@@ -29,9 +31,19 @@ export function checkEndpoints(definition: unknown, params: readonly string[], p
     const open = one?.list === undefined ? [] : placeholdersOf(one.path).filter((param) => !params.includes(param));
     for (const param of open)
       here.at('path').add(`{${param}} of a list has no value: name it under params of the source`);
+    if (one?.list !== undefined) checkList(one, here);
     checked.set(name, one);
   }
   return checked;
+}
+
+/** An endpoint's list is read as an entity's is, and can be as wrong. */
+function checkList(form: EndpointDefinition, here: Place): void {
+  const list = listSchema.safeParse(listOf(form));
+  if (!list.success) return; // told by the endpoint's own schema
+  const at = (...[first = '', ...rest]: readonly PropertyKey[]) =>
+    first === 'items' ? here.at('data', ...rest) : here.at('list', first, ...rest);
+  checkPaging(list.data, null, { ...here.at('list'), at });
 }
 
 const isEndpoint = (form: unknown): form is EndpointDefinition => endpointSchema.safeParse(form).success;

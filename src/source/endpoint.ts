@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { type Duration, durationMs, parseDurationMs } from '../lib/duration.ts';
 import { pathSchema } from '../lib/path-schema.ts';
 import { type BatchForm, batchSchema } from './batch.ts';
-import type { GraphqlDefinition, ListDefinition } from './definition.ts';
-import { HEADER_NAME_SYNTAX, isHeaderValue, isSettableHeader } from './header.ts';
+import { type GraphqlDefinition, type ListDefinition, listSchema } from './definition.ts';
+import { HEADER_NAME_SYNTAX, isHeaderValue, isSettableHeader, lowerCaseNames } from './header.ts';
 import { none } from './pagination/none.ts';
 import { paginationSchema } from './pagination/pagination.ts';
 import { PATH_TEMPLATE_SYNTAX, parsePathTemplate, placeholdersOf } from './path-template.ts';
@@ -125,7 +125,15 @@ export const listOf = ({ path, query, headers, graphql, data, list }: EndpointDe
 /** Arguments of every call that needs them; no placeholder or parameter can have these names. */
 const OWN_ARGUMENTS: readonly string[] = ['body', 'items', 'ifMatch', 'idempotencyKey'];
 
-const isZod = (value: unknown): value is z.ZodType => typeof value === 'object' && value !== null && '_zod' in value;
+/** A key in one of them would be lost or do harm, and repeated writes count on it. */
+const TAKEN_HEADERS: ReadonlySet<string> = new Set(['authorization', 'content-type', 'accept', 'if-match']);
+
+const isZod = (value: unknown): value is z.ZodType =>
+  typeof value === 'object' &&
+  value !== null &&
+  '_zod' in value &&
+  'safeParse' in value &&
+  typeof value.safeParse === 'function';
 const zodSchema = z.custom<z.ZodType>(isZod, { error: 'expected a zod schema (of zod 4)' });
 const headerNameSchema = z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`);
 const isTtl = (text: unknown): boolean => {
@@ -162,10 +170,8 @@ export const endpointSchema = z
       .strictObject({
         pagination: paginationSchema.optional(),
         record: pathSchema.optional(),
-        pageSize: z
-          .strictObject({ param: z.string().min(1), size: z.int().min(1), min: z.int().min(1).optional() })
-          .optional(),
-        maxPages: z.int().min(1).optional(),
+        pageSize: listSchema.shape.pageSize,
+        maxPages: listSchema.shape.maxPages,
       })
       .optional(),
     batch: batchSchema.optional(),
@@ -187,6 +193,9 @@ export const endpointSchema = z
     if (!isRead && list !== undefined) add('list', 'a write is no list');
     if (isRead && parts.ifMatch === true) add('ifMatch', 'is for writes');
     if (isRead && parts.idempotencyHeader !== undefined) add('idempotencyHeader', 'is for writes');
+    const keyHeader = parts.idempotencyHeader?.toLowerCase() ?? '';
+    if (TAKEN_HEADERS.has(keyHeader) || Object.hasOwn(lowerCaseNames(parts.headers ?? {}), keyHeader))
+      add('idempotencyHeader', 'carries something else already; take another header');
     if (list !== undefined && batch !== undefined) add('batch', 'cannot stand beside `list`');
     if (batch !== undefined && (isRead || graphql !== undefined)) add('batch', 'is for writes with a body');
     if (batch !== undefined && body === undefined) add('batch', 'needs `body`: the schema of one item');

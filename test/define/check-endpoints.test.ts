@@ -6,7 +6,10 @@ import { entity } from '../../src/define/define.ts';
 import { field } from '../../src/mapping/field.ts';
 import { lookup } from '../../src/mapping/lookup.ts';
 import { endpoint } from '../../src/source/endpoint.ts';
+import { cursor } from '../../src/source/pagination/cursor.ts';
 import { none } from '../../src/source/pagination/none.ts';
+import { offset } from '../../src/source/pagination/offset.ts';
+import { relay } from '../../src/source/pagination/relay.ts';
 
 const tickets = pgTable('tickets', { id: text('id').primaryKey(), owner: text('owner') });
 const list = { path: '/tickets', items: '', pagination: none() };
@@ -78,6 +81,42 @@ test('every problem of every endpoint is told at once', async (t) => {
     'twice.params',
     'writtenList.list',
   ]);
+});
+
+test("an endpoint's list is checked as an entity's is", async (t) => {
+  const size = { param: 'limit', size: 100 };
+  const found = problemsOf({
+    users,
+    overlapping: endpoint({ path: '/x', list: { pagination: offset({ param: 'skip' }) } }),
+    sized: endpoint({ path: '/x', list: { pageSize: size } }),
+    shrunk: endpoint({
+      path: '/x',
+      list: { pagination: cursor({ param: 'a', next: 'n' }), pageSize: { ...size, min: 200 } },
+    }),
+    huge: endpoint({ path: '/x', list: { pageSize: { ...size, size: 1e9 }, maxPages: 1e9 } }),
+    relayed: endpoint({ path: '/x', data: 'nodes', list: { pagination: relay({ connection: 'data.x' }) } }),
+  });
+  t.same(Object.keys(found).sort(), [
+    'huge.list.maxPages',
+    'huge.list.pageSize.size',
+    'overlapping.list.pageSize',
+    'relayed.data',
+    'relayed.list.pagination',
+    'shrunk.list.pageSize.min',
+    'sized.list.pageSize',
+  ]);
+});
+
+test('a key cannot go where something else goes, and what only looks like a schema is none', async (t) => {
+  const write = { method: 'POST', path: '/x', body } as const;
+  const found = problemsOf({
+    users,
+    authorized: endpoint({ ...write, idempotencyHeader: 'Authorization' }),
+    twice: endpoint({ ...write, idempotencyHeader: 'Idempotency-Key', headers: { 'idempotency-key': 'fixed' } }),
+    fake: { ...endpoint(write), body: { _zod: {} } },
+    sound: endpoint({ ...write, idempotencyHeader: 'Idempotency-Key', headers: { prefer: 'x' } }),
+  });
+  t.same(Object.keys(found).sort(), ['authorized.idempotencyHeader', 'fake.body', 'twice.idempotencyHeader']);
 });
 
 test('a lookup must name a list that can be read as it stands', async (t) => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Setting } from '../../lib/setting.ts';
 import { settingSchema } from '../../lib/setting-schema.ts';
 import type { Authenticator } from './authenticator.ts';
-import type { AuthSettings } from './settings.ts';
+import { type AuthSettings, controlCharacterIn } from './settings.ts';
 
 const credentials = { username: settingSchema, password: settingSchema.optional() };
 
@@ -24,9 +24,6 @@ export type BasicDefinition = BasicCredentials & { readonly kind: 'basic' };
  */
 export const basic = (options: BasicCredentials): BasicDefinition => ({ kind: 'basic', ...options });
 
-const CONTROL_CHARACTER = /\p{Cc}/u;
-const NO_CONTROL_CHARACTER = 'has a control character (a line break at its end, perhaps): set it without';
-
 /** The header's value. What cannot be sent so is reported. */
 export function readBasic({ read, report }: AuthSettings, path: string, credentials: BasicCredentials): string {
   const username = read(`${path}.username`, credentials.username, 'text');
@@ -37,8 +34,10 @@ export function readBasic({ read, report }: AuthSettings, path: string, credenti
       'holds a colon, with which the password would begin: set the name alone, and the password apart',
     );
   }
-  if (CONTROL_CHARACTER.test(username)) report(`${path}.username`, NO_CONTROL_CHARACTER);
-  if (CONTROL_CHARACTER.test(password)) report(`${path}.password`, NO_CONTROL_CHARACTER);
+  for (const [name, text] of Object.entries({ username, password })) {
+    const problem = controlCharacterIn(text);
+    if (problem !== null) report(`${path}.${name}`, problem);
+  }
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 

@@ -9,7 +9,7 @@ import { prepareJwt } from './jwt.ts';
 import { createJwtSigner } from './jwt-signer.ts';
 import { prepareLogin } from './login.ts';
 import { prepareOAuth2 } from './oauth2.ts';
-import type { AuthSettings } from './settings.ts';
+import { type AuthSettings, controlCharacterIn } from './settings.ts';
 import { createTokenCache } from './token-cache.ts';
 import { BEARER, createTokenAuth } from './token-header.ts';
 import { createTokenRequest } from './token-request.ts';
@@ -35,6 +35,8 @@ export function prepareAuth(
     }
     case 'api_key': {
       const value = read('auth.value', definition.value, definition.header === undefined ? 'query' : 'header');
+      const problem = controlCharacterIn(value);
+      if (problem !== null) settings.report('auth.value', problem);
       return () => createApiKey(definition, `${definition.prefix ?? ''}${value}`);
     }
     case 'basic': {

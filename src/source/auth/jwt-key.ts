@@ -36,10 +36,11 @@ export function readJwtKey(algorithm: JwtAlgorithm, text: string, encoding: KeyE
   return { ok: true, key };
 }
 
-/** Environment files often cannot hold line breaks, so that a PEM comes with `\n` spelt out. */
+/** Environment files often cannot hold line breaks, so that a PEM comes with `\n` spelt out, perhaps in quotes. It has neither itself. */
 function readPrivateKey(text: string): KeyObject | null {
+  const pem = text.replaceAll('\\r', '').replaceAll('\\n', '\n').replaceAll(/["']/g, '').trim();
   try {
-    return createPrivateKey({ key: text.includes('\n') ? text : text.replaceAll('\\n', '\n'), format: 'pem' });
+    return createPrivateKey({ key: pem, format: 'pem' });
   } catch {
     return null;
   }

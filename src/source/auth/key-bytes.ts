@@ -14,7 +14,10 @@ export type KeyBytes = { readonly ok: true; readonly bytes: Buffer } | { readonl
 export function readKeyBytes(text: string, encoding: KeyEncoding): KeyBytes {
   switch (encoding) {
     case 'utf8':
-      return { ok: true, bytes: Buffer.from(text, 'utf8') };
+      // A file that ends in one is how it comes about, and every signature would be wrong.
+      return /[\r\n]$/.test(text)
+        ? { ok: false, problem: 'ends in a line break: set it without' }
+        : { ok: true, bytes: Buffer.from(text, 'utf8') };
     case 'hex':
       return HEX.test(text)
         ? { ok: true, bytes: Buffer.from(text, 'hex') }

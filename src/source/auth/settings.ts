@@ -15,6 +15,12 @@ export type AuthSettings = {
   readonly baseUrl: URL | null;
 };
 
+const CONTROL_CHARACTER = /\p{Cc}/u;
+
+/** What is wrong with a text that nobody types with a control character in it; null when nothing is. */
+export const controlCharacterIn = (text: string): string | null =>
+  CONTROL_CHARACTER.test(text) ? 'has a control character (a line break at its end, perhaps): set it without' : null;
+
 /** Looks up a URL: absolute, or, with a slash in front, a path behind the base URL's. Null when it cannot be used. */
 export function readUrl({ read, report, baseUrl }: AuthSettings, path: string, setting: Setting): URL | null {
   const text = read(path, setting, 'url');

@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import { env, secret } from '../../../src/lib/setting.ts';
+import { apiKey } from '../../../src/source/auth/api-key.ts';
 import { basic } from '../../../src/source/auth/basic.ts';
 import { sendJson, sendText } from '../../helpers/fake-api.ts';
 import { failure, plainList, readAll, setup } from '../setup.ts';
@@ -33,6 +34,14 @@ test('a name that cannot be told from the password, or a line break, stops the s
   ]);
   t.notMatch(JSON.stringify(problemsOf(auth, { WHO: 'CANARY:x', PASSWORD: 'CANARY\n' })), /CANARY/);
   t.match(problemsOf(auth, { WHO: 'me', PASSWORD: '' }), [{ path: 'auth.password', problem: /empty/ }]);
+});
+
+test('a key with a line break is refused wherever it goes', async (t) => {
+  for (const place of [{ query: 'key' }, { header: 'x-key' }]) {
+    const problems = problemsOf(apiKey({ ...place, value: secret('KEY') }), { KEY: 'CANARY\n' });
+    t.match(problems, [{ path: 'auth.value', problem: /line break/ }]);
+    t.equal(problems.length, 1);
+  }
 });
 
 test('nothing is tried again with a password that the source refuses', async (t) => {

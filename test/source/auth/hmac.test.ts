@@ -146,6 +146,7 @@ test('a key that is not written as declared stops the start and is not shown', a
     t.match(problems, [{ path: 'auth.secret', problem: new RegExp(`is not ${secretEncoding}`) }]);
     t.notMatch(JSON.stringify(problems), /CANARY/);
   }
+  t.match(problemsOf(hmacOf({}), { KEY: 'CANARY\n' }), [{ path: 'auth.secret', problem: /line break/ }]);
   t.match(problemsOf(hmacOf({ keyId: secret('ID') }), { KEY: 'k', ID: 'a\nb' }), [{ path: 'auth.keyId' }]);
 });
 

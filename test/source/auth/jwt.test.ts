@@ -32,6 +32,9 @@ test('tokens of every algorithm and form of key are verified by another hand', a
     [{ algorithm: 'RS256' }, pem(rsa.privateKey, 'pkcs8'), rsa.publicKey],
     [{ algorithm: 'RS256' }, pem(rsa.privateKey, 'pkcs1'), rsa.publicKey],
     [{ algorithm: 'RS256' }, pem(rsa.privateKey, 'pkcs8').replaceAll('\n', '\\n'), rsa.publicKey],
+    [{ algorithm: 'RS256' }, `${pem(rsa.privateKey, 'pkcs8').replaceAll('\n', '\\r\\n')}\n`, rsa.publicKey],
+    [{ algorithm: 'RS256' }, `"${pem(rsa.privateKey, 'pkcs8').replaceAll('\n', '\\n')}"`, rsa.publicKey],
+    [{ algorithm: 'RS256' }, `  ${pem(rsa.privateKey, 'pkcs8').replaceAll('\n', '\r\n')}`, rsa.publicKey],
     [{ algorithm: 'ES256' }, pem(ec.privateKey, 'pkcs8'), ec.publicKey],
     [{ algorithm: 'ES256' }, pem(ec.privateKey, 'sec1'), ec.publicKey],
     [{ algorithm: 'HS256' }, 'a text that both know', Buffer.from('a text that both know')],
@@ -202,6 +205,7 @@ test('a key that cannot sign so stops the start and is not shown', async (t) => 
     [{ algorithm: 'ES256' }, pem(p384, 'pkcs8'), /P-256/],
     [{ algorithm: 'HS256' }, pem(rsa.privateKey, 'pkcs8'), /RS256/],
     [{ algorithm: 'HS256', keyEncoding: 'hex' }, 'CANARY', /not hex/],
+    [{ algorithm: 'HS256' }, 'CANARY\r\n', /line break/],
   ];
   for (const [parts, key, problem] of cases) {
     const problems = problemsOf(jwt({ algorithm: 'RS256', key: secret('KEY'), issuer: 'me', ...parts }), { KEY: key });
