@@ -1,10 +1,11 @@
 import { kindOf } from '../lib/kind.ts';
-import { type Path, readPath } from '../lib/path.ts';
+import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Call } from './call.ts';
 import type { Sighting, SourceClient } from './client.ts';
 import { DEFAULT_IDS_PER_REQUEST, type GetManyDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
+import { readItems } from './read-items.ts';
 import { paramsGoToBody, type Requests } from './requests.ts';
 
 type Deps = { readonly call: Call; readonly requests: Requests };
@@ -59,29 +60,18 @@ function* partsOf(getMany: GetManyDefinition, ids: ReadonlySet<string>): Generat
 /** The records of an answer by their ids; what has no id that can be read is left to a read of that one record. */
 function* readRecords(
   endpoint: string,
-  { items: path, record, key }: GetManyDefinition,
+  getMany: GetManyDefinition,
   body: unknown,
 ): Generator<readonly [string, unknown]> {
-  const items = valueAt(body, mustParsePath(path));
-  if (!Array.isArray(items)) {
-    const place = path === '' ? 'the answer' : `\`${path}\``;
-    throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an array, got ${kindOf(items)}`);
-  }
-  const recordPath = mustParsePath(record ?? '');
-  const keyPath = mustParsePath(key);
-  for (const item of items) {
-    const found = valueAt(item, recordPath);
-    const id = kindOf(found) === 'object' ? idOf(valueAt(found, keyPath)) : null;
-    if (id !== null) yield [id, found];
+  const keyPath = mustParsePath(getMany.key);
+  for (const record of readItems(endpoint, getMany, body)) {
+    const key = readPath(record, keyPath);
+    const id = kindOf(record) === 'object' && key.found ? idOf(key.value) : null;
+    if (id !== null) yield [id, record];
   }
 }
 
 function idOf(value: unknown): string | null {
   if (typeof value === 'string') return value;
   return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : null;
-}
-
-function valueAt(value: unknown, path: Path): unknown {
-  const found = readPath(value, path);
-  return found.found ? found.value : undefined;
 }

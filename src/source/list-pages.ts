@@ -1,6 +1,3 @@
-import { kindOf } from '../lib/kind.ts';
-import { readPath } from '../lib/path.ts';
-import { mustParsePath } from '../lib/path-schema.ts';
 import type { Authenticator } from './auth/authenticator.ts';
 import type { Call } from './call.ts';
 import type { Page, SourceClient } from './client.ts';
@@ -11,6 +8,7 @@ import { linkCursor, resolveOwnLink } from './own-origin.ts';
 import { createPageSizing } from './pagination/page-size.ts';
 import { createPaginator } from './pagination/pagination.ts';
 import type { Paginator } from './pagination/paginator.ts';
+import { readItems } from './read-items.ts';
 import type { Requests } from './requests.ts';
 import { type AskPage, askShrinking, type PageAt } from './shrink-page.ts';
 
@@ -80,18 +78,3 @@ const listError = (endpoint: string, cursor: string | null, error: SourceError):
   cursor === null || error.code !== 'gone'
     ? error
     : new SourceError('cursor_expired', `${endpoint}: the cursor is no longer accepted (410)`, { status: 410 });
-
-function readItems(endpoint: string, { items: path, record }: ListDefinition, body: unknown): readonly unknown[] {
-  const found = readPath(body, mustParsePath(path));
-  const items = found.found ? found.value : undefined;
-  if (!Array.isArray(items)) {
-    const place = path === '' ? 'the answer' : `\`${path}\``;
-    throw new SourceError('invalid_response', `${endpoint}: ${place}: expected an array, got ${kindOf(items)}`);
-  }
-  if (record === undefined) return items;
-  const recordPath = mustParsePath(record);
-  return items.map((item) => {
-    const inner = readPath(item, recordPath);
-    return inner.found ? inner.value : undefined;
-  });
-}
