@@ -116,53 +116,74 @@ function mustBeOurs({ maxResponseBytes }: ExchangeDeps, endpoint: string, thrown
   return error;
 }
 
+/** What goes out: the request, or what a redirect made of it. */
+type Sent = Pick<SourceRequest, 'url' | 'method' | 'headers' | 'body'>;
+
 async function follow(deps: ExchangeDeps, attempt: Attempt, stop: Stop): Promise<Exchanged> {
   const { request, signal } = attempt;
   const { endpoint } = request;
-  let sent: Pick<SourceRequest, 'url' | 'method' | 'headers' | 'body'> = request;
+  let sent: Sent = request;
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     if (stop.isStopped()) break; // nobody waits for the answer any more
     const authorized = await deps.auth.authorize(bare(deps, sent), signal);
     if (stop.isStopped()) break;
     attempt.isSent = true;
     const response = await send(deps, authorized, stop.emitter);
-    const { statusCode: status, headers, body } = response;
-    const { url } = sent;
-    if (BODYLESS.has(status) || (status === 304 && isConditional(request))) {
-      await discard(body);
-      return settle(deps, attempt, authorized, { status, url, headers, body: undefined });
-    }
-    const location: string | string[] | undefined = headers.location;
-    if (REDIRECTS.has(status) && typeof location === 'string') {
-      await discard(body);
-      sent = redirect(sent, status, resolveOwnLink(location, url, `${endpoint}: the redirect`), endpoint);
-      attempt.isDone ||= request.method !== sent.method;
-      // One redirect too many is not followed, so it needs no leave.
-      if (redirects < MAX_REDIRECTS) await attempt.beforeNext({ status, url, headers, body: undefined });
-      continue;
-    }
-    if (status < 200 || status >= 300) {
-      const read = await readErrorBody(body, headers);
-      return settle(deps, attempt, authorized, { status, url, headers, body: read });
-    }
-    if (Number(headers['content-length']) > deps.maxResponseBytes) {
-      await discard(body);
-      return failed(tooLarge(endpoint, deps.maxResponseBytes), { status, url, headers, body: undefined });
-    }
-    const options = { maxBytes: deps.maxResponseBytes, mayBeEmpty: sent.method !== 'GET' };
-    let read: unknown;
-    try {
-      read = await readJson(endpoint, body, headers, options);
-    } catch (thrown) {
-      const error = mustBeOurs(deps, endpoint, thrown);
-      const answer: Answer = { status, url, headers, body: undefined };
-      return error.code === 'invalid_response'
-        ? settle(deps, attempt, authorized, answer, error)
-        : failed(error, answer);
-    }
-    return settle(deps, attempt, authorized, { status, url, headers, body: read });
+    const target = await redirectOf(response, sent, endpoint);
+    if (target === null) return await receive(deps, attempt, authorized, sent, response);
+    const { statusCode: status, headers } = response;
+    attempt.isDone ||= request.method !== target.method;
+    // One redirect too many is not followed, so it needs no leave.
+    if (redirects < MAX_REDIRECTS) await attempt.beforeNext({ status, url: sent.url, headers, body: undefined });
+    sent = target;
   }
   throw new SourceError('invalid_response', `${endpoint}: more than ${MAX_REDIRECTS} redirects`);
+}
+
+/** Where an answer sends us; null where it is no redirect. */
+async function redirectOf(
+  { statusCode: status, headers, body }: Dispatcher.ResponseData,
+  sent: Sent,
+  endpoint: string,
+): Promise<Sent | null> {
+  const location: string | string[] | undefined = headers.location;
+  if (!REDIRECTS.has(status) || typeof location !== 'string') return null;
+  await discard(body);
+  return redirect(sent, status, resolveOwnLink(location, sent.url, `${endpoint}: the redirect`), endpoint);
+}
+
+/** Reads a whole answer, and says what it is worth. */
+async function receive(
+  deps: ExchangeDeps,
+  attempt: Attempt,
+  authorized: OutgoingRequest,
+  { url, method }: Sent,
+  { statusCode: status, headers, body }: Dispatcher.ResponseData,
+): Promise<Exchanged> {
+  const { request } = attempt;
+  const { endpoint } = request;
+  const { maxResponseBytes: maxBytes } = deps;
+  const empty: Answer = { status, url, headers, body: undefined };
+  if (BODYLESS.has(status) || (status === 304 && isConditional(request))) {
+    await discard(body);
+    return settle(deps, attempt, authorized, empty);
+  }
+  if (status < 200 || status >= 300) {
+    return settle(deps, attempt, authorized, { ...empty, body: await readErrorBody(body, headers) });
+  }
+  if (Number(headers['content-length']) > maxBytes) {
+    await discard(body);
+    return failed(tooLarge(endpoint, maxBytes), empty);
+  }
+  let read: unknown;
+  try {
+    read = await readJson(endpoint, body, headers, { maxBytes, mayBeEmpty: method !== 'GET' });
+  } catch (thrown) {
+    const error = mustBeOurs(deps, endpoint, thrown);
+    if (error.code !== 'invalid_response') return failed(error, empty);
+    return settle(deps, attempt, authorized, empty, error);
+  }
+  return settle(deps, attempt, authorized, { ...empty, body: read });
 }
 
 const failed = (error: SourceError, answer: Answer): Exchanged => ({
@@ -214,12 +235,7 @@ const createRenewal =
   };
 
 /** What a redirect asks for. What is no GET is only sent on where the status promises that it stays what it is. */
-function redirect<Sent extends Pick<SourceRequest, 'method' | 'body'>>(
-  sent: Sent,
-  status: number,
-  url: URL,
-  endpoint: string,
-): Sent & { url: URL } {
+function redirect(sent: Sent, status: number, url: URL, endpoint: string): Sent {
   if (sent.method === 'GET' || status === 307 || status === 308) return { ...sent, url };
   // The request was carried out; its result is elsewhere.
   if (status === 303) return { ...sent, method: 'GET', body: null, url };
@@ -232,10 +248,7 @@ function redirect<Sent extends Pick<SourceRequest, 'method' | 'body'>>(
 const isConditional = ({ headers }: SourceRequest): boolean =>
   headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
 
-const bare = (
-  deps: ExchangeDeps,
-  { url, method, headers, body }: Pick<SourceRequest, 'url' | 'method' | 'headers' | 'body'>,
-): OutgoingRequest => ({
+const bare = (deps: ExchangeDeps, { url, method, headers, body }: Sent): OutgoingRequest => ({
   method,
   url,
   headers:
