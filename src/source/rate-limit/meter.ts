@@ -16,7 +16,7 @@ const isFixed = (meter: Meter): boolean => meter.sliceMs === meter.perMs;
 export const createMeter = ({ perMs, window }: Budget): Meter => ({
   perMs,
   sliceMs: window === 'fixed' ? perMs : Math.ceil(perMs / SLICES),
-  spent: {},
+  spent: [],
 });
 
 /** The fixed windows that count at `nowMs`: the fullest one decides. */
@@ -30,12 +30,11 @@ function windowsAt(meter: Meter, nowMs: number): number[] {
 /** What ended attempts use of the window that is fullest, by lane. */
 export function spentOf(meter: Meter, nowMs: number): ByLane {
   if (isFixed(meter)) {
-    const sums = windowsAt(meter, nowMs).map((window): ByLane => meter.spent[window] ?? [0, 0, 0]);
+    const sums = windowsAt(meter, nowMs).map((window) => spentIn(meter, window));
     return sums.reduce((most, sum) => (total(sum) > total(most) ? sum : most));
   }
   const sum: ByLane = [0, 0, 0];
-  for (const slice in meter.spent) {
-    const [urgent, incremental, full] = meter.spent[slice] ?? [0, 0, 0];
+  for (const [, urgent, incremental, full] of meter.spent) {
     sum[0] += urgent;
     sum[1] += incremental;
     sum[2] += full;
@@ -47,15 +46,14 @@ export function spentOf(meter: Meter, nowMs: number): ByLane {
 export function freeInMs(meter: Meter, missing: number, nowMs: number): number {
   if (isFixed(meter)) {
     const edge = edgeOf(meter.perMs);
-    const spentIn = (window: number) => total(meter.spent[window] ?? []);
-    const [fullest = 0] = windowsAt(meter, nowMs).sort((left, right) => spentIn(right) - spentIn(left));
+    const use = (window: number) => total(spentIn(meter, window));
+    const [fullest = 0] = windowsAt(meter, nowMs).sort((left, right) => use(right) - use(left));
     return (fullest + 1) * meter.perMs + edge - nowMs;
   }
   let freed = 0;
-  for (const slice of Object.keys(meter.spent)
-    .map(Number)
-    .sort((left, right) => left - right)) {
-    freed += total(meter.spent[slice] ?? [0, 0, 0]);
+  // Not always in order: what was taken for dead is booked at the end that it should have had.
+  for (const [slice, ...used] of [...meter.spent].sort(([left], [right]) => left - right)) {
+    freed += total(used);
     if (freed >= missing) return (slice + 1) * meter.sliceMs + meter.perMs - nowMs;
   }
   return meter.perMs;
@@ -74,9 +72,11 @@ export function spend(meter: Meter, flight: Flight, weight: number, endMs: numbe
     ? Math.max(Math.floor((flight.at - edge) / meter.sliceMs), Math.floor((endMs - edge) / meter.sliceMs) - 1)
     : last;
   for (let slice = first; slice <= last; slice++) {
-    const sum: ByLane = [...(meter.spent[slice] ?? [0, 0, 0])];
-    add(sum, flight.lane, weight);
-    meter.spent[slice] = sum;
+    const sum = spentIn(meter, slice);
+    sum[flight.lane] = (sum[flight.lane] ?? 0) + weight;
+    const at = meter.spent.findIndex(([known]) => known === slice);
+    if (at < 0) meter.spent.push([slice, ...sum]);
+    else meter.spent[at] = [slice, ...sum];
   }
 }
 
@@ -84,19 +84,14 @@ export function spend(meter: Meter, flight: Flight, weight: number, endMs: numbe
 export function dropSpent(state: LimitState, nowMs: number): void {
   for (const [key, meter] of Object.entries(state.meters)) {
     const tail = isFixed(meter) ? edgeOf(meter.perMs) : meter.perMs;
-    let isEmpty = true;
-    for (const slice in meter.spent) {
-      if ((Number(slice) + 1) * meter.sliceMs + tail <= nowMs) delete meter.spent[slice];
-      else isEmpty = false;
-      // They are in the order of time; one that were not would count for longer, which takes nothing from the limit.
-      if (!isEmpty && !isFixed(meter)) break;
-    }
-    if (isEmpty) delete state.meters[key];
+    meter.spent = meter.spent.filter(([slice]) => (slice + 1) * meter.sliceMs + tail > nowMs);
+    if (meter.spent.length === 0) delete state.meters[key];
   }
 }
 
 export const total = (sum: readonly number[]): number => sum.reduce((left, right) => left + right, 0);
 
-function add(sum: ByLane, lane: number, weight: number): void {
-  sum[lane] = (sum[lane] ?? 0) + weight;
+function spentIn({ spent }: Meter, slice: number): ByLane {
+  const [, ...sum] = spent.find(([known]) => known === slice) ?? [slice, 0, 0, 0];
+  return sum;
 }

@@ -14,8 +14,11 @@ const flightSchema = z.object({
   costs: weightsSchema,
 });
 
-/** Attempts that have ended, by the number of the slice (rolling) or window (fixed) of `sliceMs` that they count in. */
-const meterSchema = z.object({ perMs: z.number(), sliceMs: z.number(), spent: z.record(z.string(), byLaneSchema) });
+/** The number of a slice (rolling) or window (fixed), and the weight by lane of the attempts that count in it. */
+const sliceSchema = z.tuple([z.number(), z.number(), z.number(), z.number()]);
+
+/** Attempts that have ended. A list, since an object with 60 changing keys takes a hundred times as long to copy. */
+const meterSchema = z.object({ perMs: z.number(), sliceMs: z.number(), spent: z.array(sliceSchema) });
 
 /** What one process waits for in one rank: its first request, and all of them. */
 const waiterSchema = z.object({ since: z.number(), until: z.number(), head: weightsSchema, all: weightsSchema });
@@ -59,6 +62,7 @@ const stateSchema = z.object({
 export type LimitState = z.infer<typeof stateSchema>;
 export type Learned = z.infer<typeof learnedSchema>;
 export type Meter = z.infer<typeof meterSchema>;
+export type Slice = z.infer<typeof sliceSchema>;
 export type Flight = z.infer<typeof flightSchema>;
 
 /** States of this process, which a ledger in memory gives back as they are. Reading takes ten times as long as a copy. */
@@ -95,10 +99,10 @@ export function readState(kept: unknown, nowMs: number): LimitState {
   };
 }
 
-/** As deep as states are changed: what flights, waiters and learned limits hold is only ever replaced whole. */
+/** As deep as states are changed: what slices, flights, waiters and learned limits hold is only ever replaced whole. */
 function copyOf(state: LimitState): LimitState {
   const meters: LimitState['meters'] = {};
-  for (const [key, meter] of Object.entries(state.meters)) meters[key] = { ...meter, spent: { ...meter.spent } };
+  for (const [key, meter] of Object.entries(state.meters)) meters[key] = { ...meter, spent: [...meter.spent] };
   return {
     ...state,
     meters,
@@ -131,13 +135,8 @@ function followClock(state: LimitState, nowMs: number): LimitState {
     hold: state.hold === null ? null : { ...state.hold, until: back(state.hold.until) },
     meters: map(state.meters, (meter) => ({
       ...meter,
-      spent: Object.fromEntries(
-        // Rounded to the later slice, which frees later.
-        Object.entries(meter.spent).map(([slice, used]) => [
-          String(Number(slice) - Math.floor(backMs / meter.sliceMs)),
-          used,
-        ]),
-      ),
+      // Rounded to the later slice, which frees later.
+      spent: meter.spent.map(([slice, ...used]): Slice => [slice - Math.floor(backMs / meter.sliceMs), ...used]),
     })),
     flights: map(state.flights, (flight) => ({ ...flight, at: back(flight.at), until: back(flight.until) })),
     waiters: map(state.waiters, (one) => ({ ...one, since: back(one.since), until: back(one.until) })),
