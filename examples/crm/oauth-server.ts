@@ -35,9 +35,12 @@ export function createOauthServer(options: {
   const refreshTokens = new Map<string, { isUsed: boolean }>();
   const accessTokens = new Map<string, number>();
   const grants = { code: 0, refresh: 0 };
-  // RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
-  const [id = '', secret = ''] = [options.clientId, options.clientSecret].map(formEncoded);
-  const expected = `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+  const isClient = (authorization: string | undefined): boolean => {
+    const pair = Buffer.from(/^Basic (.+)$/.exec(authorization ?? '')?.[1] ?? '', 'base64').toString();
+    // RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
+    const [id, secret] = pair.split(':').map((part) => new URLSearchParams(`value=${part}`).get('value'));
+    return id === options.clientId && secret === options.clientSecret;
+  };
 
   const grantTokens = (): OauthAnswer => {
     const accessToken = newSecret();
@@ -100,7 +103,7 @@ export function createOauthServer(options: {
       return { kind: 'redirect', location: location.href };
     },
     token(params, authorization) {
-      if (authorization !== expected) return json(401, { error: 'invalid_client' });
+      if (!isClient(authorization)) return json(401, { error: 'invalid_client' });
       if (params.get('grant_type') === 'authorization_code') {
         if (!takeCode(params)) return json(400, { error: 'invalid_grant' });
         grants.code += 1;
@@ -114,7 +117,6 @@ export function createOauthServer(options: {
   };
 }
 
-const formEncoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
 const newSecret = (): string => randomBytes(24).toString('base64url');
 const json = (status: number, body: Readonly<Record<string, unknown>>): OauthAnswer => ({ kind: 'json', status, body });
 const escapeHtml = (text: string): string =>

@@ -11,7 +11,8 @@ import { packageRoot } from '../../src/lib/package-root.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { until } from '../app/setup.ts';
 
-const SECRET = 'a client secret of this test';
+/** With characters that are escaped on the way, and some that are not. */
+const SECRET = 'a client-secret_of.this test+/ü';
 
 async function setup(t: Test) {
   const crm = createCrm({ clientId: 'syncline', clientSecret: SECRET, lifetimeS: 300 });
@@ -54,7 +55,14 @@ async function setup(t: Test) {
   return { crm, server, status, isEqual, logged: () => lines.join('') };
 }
 
-type Status = { readonly state: string; readonly entities: readonly { readonly reasons: readonly string[] }[] };
+type Status = {
+  readonly state: string;
+  readonly entities: readonly {
+    readonly reasons: readonly string[];
+    readonly lastSyncAt: string | null;
+    readonly runUnderWay: string | null;
+  }[];
+};
 
 const contactsOf = (crm: Crm) => [...crm.contacts.values()].map((one) => [one.id, one.full_name]);
 
@@ -82,16 +90,20 @@ test('nothing is read before a person allows it; then the first run begins by it
 });
 
 test('tokens that are revoked are renewed with the refresh token, once', async (t) => {
-  const { crm, server, isEqual } = await setup(t);
+  const { crm, server, status, isEqual } = await setup(t);
   await allow(server);
-  await until('every contact has its row', isEqual);
+  await until('the first run has ended', async () => {
+    const [contacts] = (await status()).entities;
+    return contacts !== undefined && contacts.lastSyncAt !== null && contacts.runUnderWay === null;
+  });
   crm.oauth.expireAll();
   crm.rename('con_000009', 'Renamed');
-  await fetch(`${server.address}/sync/reconcile?wait=true`, {
+  const run = await fetch(`${server.address}/sync/reconcile?wait=true`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ integration: 'crm', mode: 'full' }),
   });
+  t.equal(run.status, 200);
   await until('the change is there', isEqual);
   t.strictSame(crm.oauth.grants, { code: 1, refresh: 1 });
 });

@@ -30,6 +30,8 @@ export type OAuth2Grants = {
 const WHAT = 'the token endpoint';
 /** So that a span that is really a moment does no harm. */
 const MAX_LIFETIME_S = 10 * 365 * 24 * 3_600;
+/** How Slack calls bearer tokens, by whose they are. */
+const BEARER_ALIASES: ReadonlySet<unknown> = new Set(['bot', 'user']);
 
 /** The grants of RFC 6749. What they throw is `SourceError` and shows of an answer at most a standard error code. */
 export function createOAuth2Grants(client: OAuth2Client, request: TokenRequest): OAuth2Grants {
@@ -89,8 +91,21 @@ export function createOAuth2Grants(client: OAuth2Client, request: TokenRequest):
 
 function clientAuthOf({ clientAuth, secret }: OAuth2Client): oauth.ClientAuth {
   if (secret === null || clientAuth === 'none') return oauth.None();
-  return clientAuth === 'basic' ? oauth.ClientSecretBasic(secret) : oauth.ClientSecretPost(secret);
+  return clientAuth === 'basic' ? basicAuth(secret) : oauth.ClientSecretPost(secret);
 }
+
+/**
+ * RFC 6749, 2.3.1, with no more escapes than a form has. The library's own escapes `-`, `_` and `.` too, and most secrets
+ * have such: servers that do not decode what they compare would refuse them.
+ */
+const basicAuth =
+  (secret: string): oauth.ClientAuth =>
+  (_server, { client_id: clientId }, _body, headers) => {
+    const pair = [clientId, secret].map(formEncoded).join(':');
+    headers.set('authorization', `Basic ${Buffer.from(pair).toString('base64')}`);
+  };
+
+const formEncoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
 
 /** One request on our own transport, with its bounds. Its answer is what oauth4webapi then judges. */
 async function fetchTokens(
@@ -103,14 +118,14 @@ async function fetchTokens(
 }
 
 /**
- * Lets pass what sources write beside the standard, since to refuse an answer is to lose the refresh token in it: null for
- * what is not there, scopes as a list, no token type. The id token is left out: we use no identity, and would have to
- * refuse tokens for its sake.
+ * Lets pass what sources write beside the standard, since to refuse an answer is to lose the refresh token in it: null or
+ * an empty text for what is not there, scopes as a list, no token type, no life or one of 0 for tokens without an end. The
+ * id token is left out: we use no identity, and would have to refuse tokens for its sake.
  */
 function normalize(body: unknown): Readonly<Record<string, unknown>> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw noTokens();
   const fields = Object.fromEntries(
-    Object.entries(body).filter(([name, value]) => value !== null && name !== 'id_token'),
+    Object.entries(body).filter(([name, value]) => value !== null && value !== '' && name !== 'id_token'),
   );
   // GitHub and Slack refuse with the status 200.
   if (typeof fields.error === 'string' && fields.access_token === undefined) {
@@ -118,9 +133,11 @@ function normalize(body: unknown): Readonly<Record<string, unknown>> {
     if (code !== null) throw refusalOf(WHAT, code, 400);
     throw new SourceError('unauthorized', `${WHAT}: refused with a code of its own`, { status: 400 });
   }
-  if (fields.token_type === undefined) fields.token_type = 'bearer';
+  if (fields.token_type === undefined || BEARER_ALIASES.has(fields.token_type)) fields.token_type = 'bearer';
   if (Array.isArray(fields.scope)) fields.scope = fields.scope.join(' ');
-  if (!(Number.parseFloat(String(fields.expires_in)) >= 0)) delete fields.expires_in;
+  if (typeof fields.scope !== 'string') delete fields.scope;
+  const lifetimeS = Number.parseFloat(String(fields.expires_in));
+  if (!Number.isFinite(lifetimeS) || lifetimeS <= 0) delete fields.expires_in;
   return fields;
 }
 

@@ -65,6 +65,16 @@ test('client credentials go as HTTP Basic, encoded, with scopes, audience and pa
   );
 });
 
+test('a secret that needs no escape in a form has none in the header: some servers do not decode it', async (t) => {
+  const { authorize, arrived } = await setup(t, {
+    auth: service({ clientId: 'app-1.example', clientSecret: 'a-secret_of.base64url' }),
+    answer: () => ({ json: ANSWER }),
+  });
+  await authorize();
+  const pair = Buffer.from('app-1.example:a-secret_of.base64url').toString('base64');
+  t.equal(arrived[0]?.headers.authorization, `Basic ${pair}`);
+});
+
 test('a client may send its secret in the form, or have none', async (t) => {
   const post = await setup(t, { auth: service({ clientAuth: 'post' }), answer: () => ({ json: ANSWER }) });
   await post.authorize();
@@ -84,6 +94,10 @@ test('what sources write beside the standard does not cost the tokens', async (t
     { ...ANSWER, scope: ['read'], refresh_token: null, expires_in: null },
     { ...ANSWER, expires_in: '3600', id_token: 'not.a.token' },
     { ...ANSWER, expires_in: 'soon', token_type: 'bEARER' },
+    { ...ANSWER, expires_in: 'Infinity', scope: '', refresh_token: '' },
+    { ...ANSWER, expires_in: 0, token_type: 'bot', scope: { read: true } },
+    { ...ANSWER, expires_in: -5, token_type: '', id_token: 7 },
+    { ...ANSWER, expires_in: 1e12 },
   ];
   for (const json of odd) {
     const { authorize, tokens } = await setup(t, {
