@@ -5,7 +5,7 @@ import type { RateLimit } from './definition.ts';
 import { describeUse } from './describe.ts';
 import type { Ledger } from './ledger.ts';
 import type { LimitRow } from './limiter.ts';
-import { keepState, type LimitState, readState } from './state.ts';
+import { type Flight, keepState, type LimitState, readState } from './state.ts';
 
 type AccountOptions = {
   readonly ledger: Ledger;
@@ -36,13 +36,13 @@ export function createAccount({ ledger, rules, learns, process, nowMs, hold }: A
     return learns ? state : { ...state, learned: {}, endpoints: {}, costs: {} };
   }
 
-  function noteShared(state: LimitState): void {
+  function noteShared(state: LimitState, wasHeld: boolean): void {
     hasLearned = Object.keys(state.learned).length > 0;
     const { hold: shared } = state;
     // Once for each hold: taking it again each time would add up what lies between two readings of two clocks.
-    // Unless it is over here alone, because one of the clocks was set: nobody would get an answer, nor be woken.
+    // Unless it was over here alone, because one of the clocks was set: nobody would get an answer, nor be woken.
     if (shared === null || shared.until <= state.at) return;
-    if (shared.until <= knownHoldUntil && hold.remainingMs() > 0) return;
+    if (shared.until <= knownHoldUntil && wasHeld) return;
     knownHoldUntil = shared.until;
     const remainingMs = Math.min(shared.askedMs, shared.until - state.at);
     if (remainingMs > hold.remainingMs()) hold.extend(remainingMs);
@@ -51,6 +51,7 @@ export function createAccount({ ledger, rules, learns, process, nowMs, hold }: A
   const isTracking = () => rules.limits.length > 0 || hasLearned;
 
   async function update({ ended, asks, isHoldNew }: Message): Promise<Answered> {
+    const wasHeld = hold.remainingMs() > 0;
     const { decisions, state } = await ledger.update((kept, ledgerMs) => {
       const state = read(kept, ledgerMs);
       const holdMs = isHoldNew ? hold.remainingMs() : null;
@@ -59,22 +60,30 @@ export function createAccount({ ledger, rules, learns, process, nowMs, hold }: A
       return { keep: keepState(state), result: { decisions, state } };
     });
     if (isHoldNew) knownHoldUntil = state.hold?.until ?? 0;
-    noteShared(state);
+    noteShared(state, wasHeld);
     lookedAtMs = nowMs();
     return { decisions, nowMs: state.at };
   }
 
-  async function lookAround(): Promise<void> {
+  function hasLookedLately(): boolean {
     const sinceMs = lookedAtMs === null ? null : nowMs() - lookedAtMs;
     // A clock that was set back must not keep us from looking.
-    if (sinceMs !== null && sinceMs >= 0 && sinceMs < LOOK_EVERY_MS) return;
+    return sinceMs !== null && sinceMs >= 0 && sinceMs < LOOK_EVERY_MS;
+  }
+
+  async function lookAround(): Promise<void> {
+    if (hasLookedLately()) return;
+    const wasHeld = hold.remainingMs() > 0;
     const { kept, nowMs: ledgerMs } = await ledger.read();
     lookedAtMs = nowMs();
-    if (kept !== null) noteShared(read(kept, ledgerMs));
+    if (kept !== null) noteShared(read(kept, ledgerMs), wasHeld);
   }
 
   return {
     isTracking,
+    /** Leave without asking anybody, where there is nothing to ask; null otherwise. */
+    grantAtOnce: (ask: Ask): Flight | null =>
+      !isTracking() && hasLookedLately() && hold.remainingMs() === 0 ? grantFreely(ask, nowMs()).flight : null,
     /** Without limits everybody may go, and the ledger is only looked at, once in a while. While held nobody gets an answer. */
     async ask(message: Message): Promise<Answered> {
       const { ended, asks, isHoldNew } = message;
@@ -99,7 +108,7 @@ export function createAccount({ ledger, rules, learns, process, nowMs, hold }: A
 }
 
 /** `at` stays before everything learned: what it overlaps with is not known. */
-const grantFreely = ({ endpoint, lane }: Ask, nowMs: number): Decision => ({
+const grantFreely = ({ endpoint, lane }: Ask, nowMs: number): Extract<Decision, { kind: 'granted' }> => ({
   kind: 'granted',
   flight: { at: 0, until: nowMs, lane: LANES.indexOf(lane), endpoint, costs: {} },
 });

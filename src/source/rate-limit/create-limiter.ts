@@ -4,7 +4,7 @@ import { SourceError } from '../error.ts';
 import { createHold } from '../hold.ts';
 import { MAX_WAIT_MS } from '../retry.ts';
 import { createAccount } from './account.ts';
-import type { Ended } from './budget.ts';
+import type { Ask, Ended } from './budget.ts';
 import { POLL_MS } from './budget.ts';
 import type { RateLimit } from './definition.ts';
 import type { Ledger } from './ledger.ts';
@@ -198,7 +198,14 @@ export function createLimiter(options: LimiterOptions): Limiter {
   return {
     acquire({ endpoint, lane, signal }) {
       count += 1;
-      const leave = queue.add({ id: `${process}.${count}`, endpoint, lane }, signal, () => {
+      const ask: Ask = { id: `${process}.${count}`, endpoint, lane };
+      const isFree = !isRunning && !isHoldNew && ended.length === 0 && queue.size() === 0 && inFlight < maxInFlight;
+      const flight = isFree && !signal.aborted ? account.grantAtOnce(ask) : null;
+      if (flight !== null) {
+        inFlight += 1;
+        return Promise.resolve(createPermit(ask.id, flight));
+      }
+      const leave = queue.add(ask, signal, () => {
         if (queue.size() === 0) wake?.abort();
       });
       void run();
