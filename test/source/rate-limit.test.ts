@@ -82,3 +82,26 @@ test('a 403 with the signs of a limit is one', async (t) => {
     t.same(slept, [1_000]);
   }
 });
+
+test('a 403 whose words alone tell of a secondary limit is waited for a minute; another 403 is not', async (t) => {
+  const docs =
+    'https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits';
+  for (const [body, headers, waitMs] of [
+    [{ message: 'You have exceeded a secondary rate limit. Please wait a few minutes.' }, {}, 60_000],
+    [{ message: 'You have triggered an abuse detection mechanism.' }, { 'x-ratelimit-remaining': '4000' }, 60_000],
+    [{ message: 'Wait.', documentation_url: docs }, {}, 60_000],
+    [{ message: 'You have exceeded a secondary rate limit.' }, { 'retry-after': '7' }, 7_000],
+  ] as const) {
+    const limitedByWords: Answerer = (response) => sendText(response, 403, JSON.stringify(body), headers);
+    const { client, slept } = await setup(t, inTurn(limitedByWords, ok), {
+      ...noJitter,
+      source: { learnRateLimits: false },
+    });
+    await readAll(client, plainList);
+    t.same(slept, [waitMs], JSON.stringify(body));
+  }
+  const forbidden: Answerer = (response) =>
+    sendText(response, 403, JSON.stringify({ message: 'Must have admin rights to Repository.' }));
+  const { client } = await setup(t, forbidden);
+  t.match(await failure(readAll(client, plainList)), { code: 'forbidden' });
+});

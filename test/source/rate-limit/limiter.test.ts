@@ -1,4 +1,6 @@
+import { mock } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import fc from 'fast-check';
 import { type Test, test } from 'tap';
 import type { Lane } from '../../../src/source/lane.ts';
 import { createLimiter } from '../../../src/source/rate-limit/create-limiter.ts';
@@ -27,15 +29,15 @@ function setup(t: Test, limits: readonly RateLimitDefinition[], options: { sleep
       return memory.read();
     },
   };
-  const start = (maxInFlight = 4): Limiter => {
+  const start = (maxInFlight = 4, own: { nowMs?: () => number; learns?: boolean } = {}): Limiter => {
     const limiter = createLimiter({
       sourceName: 'shop',
       ledger,
       limits: prepareRateLimits(limits),
-      learns: true,
+      learns: own.learns ?? true,
       attemptMs: 1_000,
       maxInFlight,
-      nowMs: () => clock.nowMs,
+      nowMs: own.nowMs ?? (() => clock.nowMs),
       monotonicMs: () => clock.nowMs,
       sleep:
         options.sleep ??
@@ -221,4 +223,149 @@ test('a ledger that fails is an error of those who wait, and loses nothing that 
   });
   await t.rejects(ask(failing), { message: 'no database' });
   await failing.close();
+});
+
+test('learning that is switched off ends what was learned before', async (t) => {
+  const { start, clock } = setup(t, []);
+  const one = start();
+  const told = { 'x-ratelimit-limit': '9', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '86400' };
+  (await ask(one)).finish(answer(told));
+  await one.close();
+  t.match(await failure(ask(start())), { code: 'rate_limited', retryAfterMs: 86_400_000 });
+  const free = start(4, { learns: false });
+  await ask(free);
+  t.equal(clock.nowMs, START_MS);
+  t.same(await free.rows(), []);
+});
+
+test('requests that weigh nothing go though others wait for room', async (t) => {
+  const limit = { requests: 1, per: '30s', weights: { 'GET /free': 0 } } as const;
+  const { start } = setup(t, [limit], { sleep: sleepForEver });
+  const limiter = start();
+  (await ask(limiter)).finish(answer());
+  void ask(limiter).catch(() => {});
+  await ask(limiter, 'full', 'GET /free');
+  t.match(await limiter.rows(), [{ used: 1 }]);
+});
+
+test('leave that was not used is given back', async (t) => {
+  const { start } = setup(t, [{ requests: 1, per: '1d' }], { sleep: sleepForEver });
+  const limiter = start();
+  (await ask(limiter)).giveBack();
+  await ask(limiter);
+});
+
+test('a hold that is over by the clock of one process alone is waited for, and its callers are woken', async (t) => {
+  const { start, clock, used } = setup(t, []);
+  let aheadMs = 0;
+  const limiter = start(4, { nowMs: () => clock.nowMs + aheadMs });
+  limiter.hold(5_000);
+  while (used.updates === 0) await wait(5);
+  aheadMs = 60_000;
+  limiter.hold(0);
+  await ask(limiter);
+  t.ok(clock.nowMs >= START_MS + 5_000, `after ${clock.nowMs - START_MS} ms`);
+});
+
+test('a hold that ends while the ledger is told of something else leaves nobody waiting', async (t) => {
+  const clock = { nowMs: START_MS };
+  const memory = createMemoryLedger(() => clock.nowMs);
+  let onUpdate = () => {};
+  const limiter = createLimiter({
+    sourceName: 'shop',
+    ledger: {
+      ...memory,
+      async update(decide) {
+        const result = await memory.update(decide);
+        onUpdate();
+        return result;
+      },
+    },
+    limits: [],
+    learns: true,
+    attemptMs: 1_000,
+    maxInFlight: 1,
+    nowMs: () => clock.nowMs,
+    monotonicMs: () => clock.nowMs,
+    sleep: sleepForEver,
+    log: collectLog([]),
+  });
+  t.teardown(() => limiter.close());
+  limiter.hold(5_000);
+  onUpdate = () => {
+    clock.nowMs += 5_000;
+    onUpdate = () => {};
+  };
+  await ask(limiter);
+});
+
+test('a ledger that never answers is an error after 30 s, and does not hold up the close', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const silent = () => new Promise<never>(() => {});
+  const limiter = createLimiter({
+    sourceName: 'shop',
+    ledger: { update: silent, read: silent },
+    limits: prepareRateLimits([{ requests: 1, per: '1s' }]),
+    learns: true,
+    attemptMs: 1_000,
+    maxInFlight: 1,
+    nowMs: () => START_MS,
+    monotonicMs: () => START_MS,
+    sleep: sleepForEver,
+    log: collectLog([]),
+  });
+  const waiting = failure(ask(limiter));
+  await turns();
+  mock.timers.tick(30_000);
+  t.match(await waiting, { code: 'rate_limited' });
+  limiter.hold(1_000);
+  const closed = limiter.close();
+  await turns();
+  mock.timers.tick(1_000);
+  await closed;
+});
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+test('local clocks that jump back and forth change nothing', async (t) => {
+  const step = fc.record({
+    process: fc.nat(1),
+    jumpMs: fc.integer({ min: -3_600_000, max: 3_600_000 }),
+    advanceMs: fc.nat(400),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(step, { minLength: 5, maxLength: 40 }), async (isTold, steps) => {
+      const { start, clock } = setup(t, isTold ? [] : [{ requests: 3, per: '1s' }]);
+      const off = [0, 0];
+      const limiters = off.map((_, at) => start(4, { nowMs: () => clock.nowMs + (off[at] ?? 0) }));
+      const windows = new Map<number, number>();
+      const sent: number[] = [];
+      for (const { jumpMs, advanceMs, ...step } of steps) {
+        clock.nowMs += advanceMs;
+        // Another process learns of a limit only when it is written down.
+        const process = isTold ? 0 : step.process;
+        const limiter = limiters[process];
+        if (limiter === undefined) continue;
+        const permit = await ask(limiter);
+        sent.push(clock.nowMs);
+        const window = Math.floor(clock.nowMs / 2_000);
+        const count = (windows.get(window) ?? 0) + 1;
+        windows.set(window, count);
+        const told = {
+          'ratelimit-limit': '3',
+          'ratelimit-remaining': String(Math.max(0, 3 - count)),
+          'ratelimit-reset': String(((window + 1) * 2_000 - clock.nowMs) / 1_000),
+        };
+        permit.finish(answer(isTold ? told : {}));
+        off[process] = (off[process] ?? 0) + jumpMs;
+      }
+      await Promise.all(limiters.map((limiter) => limiter.close()));
+      if (isTold) return Math.max(...windows.values()) <= 3;
+      return sent.every((at, index) => (sent[index + 3] ?? Number.POSITIVE_INFINITY) - at >= 1_000);
+    }),
+    { numRuns: 60 },
+  );
 });

@@ -6,7 +6,7 @@ const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 const DATE = new Date(NOW_MS + 240_000).toUTCString();
 const SERVER_S = NOW_MS / 1_000 + 240;
 
-const read = (headers: Record<string, string>, body: unknown = null) =>
+const read = (headers: Record<string, string | string[]>, body: unknown = null) =>
   readLimits({ headers: { date: DATE, ...headers }, body }, NOW_MS).observations;
 
 test('limits are read in every form that sources use, by the clock of the answer', (t) => {
@@ -115,5 +115,20 @@ test('the price of a query and what is left of the points are read from the body
     observations: [],
     cost: null,
   });
+  t.end();
+});
+
+test('a list that comes in several lines is one list', (t) => {
+  const headers = { ratelimit: ['"burst";r=5;t=1', '"day";r=0;t=60'] };
+  t.match(read(headers), [{ remaining: 5 }, { remaining: 0 }]);
+  t.end();
+});
+
+test('a header that is made to be hard to read is not read for long', (t) => {
+  for (const ratelimit of [`a${';b '.repeat(1_300)};;`, `"a"${' '.repeat(4_000)}`, `"${'\\"'.repeat(2_000)}`]) {
+    const startedMs = performance.now();
+    read({ ratelimit });
+    t.ok(performance.now() - startedMs < 500, ratelimit.slice(0, 10));
+  }
   t.end();
 });
