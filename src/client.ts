@@ -31,7 +31,7 @@ export type ClientOptions = {
 
 /** The declared endpoints as functions, by name. */
 export type Client<Forms extends AnyEndpoints, Given extends string> = EndpointFunctions<Forms, Given> & {
-  /** Ends all connections. Calls under way fail with `aborted`. */
+  /** Ends all connections. Calls under way fail with `aborted`. A script that uses a database ends only after this. */
   close(): Promise<void>;
 };
 

@@ -1,5 +1,6 @@
 import type { EntityDefinition, IntegrationDefinition } from '../define/definition.ts';
 import { type LookupForm, lookupsOf } from '../mapping/lookup.ts';
+import { readParams } from '../source/call-endpoint.ts';
 import { type EndpointDefinition, listOf, ttlMsOf } from '../source/endpoint.ts';
 import type { LookupSource } from './lookups.ts';
 
@@ -17,7 +18,8 @@ export function lookupSourcesOf({ endpoints = {}, entities }: IntegrationDefinit
   return [...forms].flatMap(([name, wanted]) => {
     const form = Object.hasOwn(endpoints, name) ? endpoints[name] : undefined;
     const entity = Object.hasOwn(entities, name) ? entities[name] : undefined;
-    if (form !== undefined) return [{ name, list: listOf(form), ttlMs: ttlOf(form), forms: wanted }];
+    if (form !== undefined)
+      return [{ name, list: listOf(form), params: readParams(form, {}), ttlMs: ttlOf(form), forms: wanted }];
     return entity === undefined ? [] : [{ name, list: entity.read.list, ttlMs: DEFAULT_TTL_MS, forms: wanted }];
   });
 }

@@ -3,6 +3,7 @@ import { readPath } from '../lib/path.ts';
 import { type LookupForm, type LookupReader, type LookupResult, pathsOf } from '../mapping/lookup.ts';
 import type { SourceClient } from '../source/client.ts';
 import type { ListDefinition } from '../source/definition.ts';
+import type { Params } from '../source/requests.ts';
 import { describeFailure, LookupTooLongError, LookupUnavailableError } from './failures.ts';
 import type { Observed } from './observe.ts';
 
@@ -27,6 +28,8 @@ const PAUSED_WAIT_MS = 60_000;
 export type LookupSource = {
   readonly name: string;
   readonly list: ListDefinition;
+  /** Added to the list's own: what the endpoint's `params` give where a call names none. */
+  readonly params?: Params;
   /** A table older than this is read anew, and used until that is done. */
   readonly ttlMs: number;
   /** What is taken of each entry. */
@@ -83,7 +86,9 @@ export function createLookups(deps: LookupDeps, sources: readonly LookupSource[]
           isFailing: states.some(({ isFailing }) => isFailing),
         };
       },
-      fingerprint: JSON.stringify(sources.filter(({ name }) => names.has(name)).map(({ name, list }) => [name, list])),
+      fingerprint: JSON.stringify(
+        sources.filter(({ name }) => names.has(name)).map(({ name, list, params }) => [name, list, params]),
+      ),
     };
   };
 }
@@ -198,11 +203,14 @@ function createTable({ client, integration, isPaused, nowMs, sleep, log }: Looku
   };
 }
 
-async function readColumns(client: LookupDeps['client'], { list, forms }: LookupSource): Promise<readonly Column[]> {
+async function readColumns(
+  client: LookupDeps['client'],
+  { list, params = {}, forms }: LookupSource,
+): Promise<readonly Column[]> {
   const columns = forms.map((form) => ({ form, paths: pathsOf(form), values: new Map<string, unknown>() }));
   const signal = AbortSignal.timeout(LOAD_DEADLINE_MS);
   let entries = 0;
-  for await (const { items } of client.listPages(list, { lane: 'urgent', signal })) {
+  for await (const { items } of client.listPages(list, { params, lane: 'urgent', signal })) {
     entries += items.length;
     if (entries > MAX_ENTRIES) throw new LookupTooLongError(MAX_ENTRIES);
     for (const item of items) {
