@@ -34,11 +34,14 @@ export type TokenCacheOptions = {
  * replicas, stored before it is used.
  */
 export type TokenCache = {
-  /** At once when it is known and fresh. Throws `SourceError`; `unauthorized` when only a person can help. */
+  /** At once when it is known and fresh, but for a look at the store every 15 s where a person authorizes. Throws `SourceError`; `unauthorized` when only a person can help. */
   get(signal: AbortSignal): string | Promise<string>;
   /** The source refused this token. @returns whether there is another one now. */
   replace(refused: string, signal: AbortSignal): Promise<boolean>;
 };
+
+/** A token of a person's authorization may be another account's by now: what is stored is looked at so often. */
+const LOOK_AGAIN_MS = 15_000;
 
 type Flight = {
   readonly renewed: Promise<Renewed>;
@@ -52,6 +55,7 @@ export function createTokenCache(deps: AuthDeps, grant: Grant, options: TokenCac
   const store = deps.tokens ?? createMemoryTokenStore(deps.nowMs);
   const renewal = createTokenRenewal({ ...deps, store }, grant, options);
   let held: Renewed | null = null;
+  let lookedMs = deps.nowMs();
   let refused: string | null = null;
   let current: Flight | null = null;
 
@@ -76,6 +80,7 @@ export function createTokenCache(deps: AuthDeps, grant: Grant, options: TokenCac
     renewed.then(
       (result) => {
         held = result;
+        lookedMs = deps.nowMs();
         end();
       },
       (error: unknown) => {
@@ -110,8 +115,22 @@ export function createTokenCache(deps: AuthDeps, grant: Grant, options: TokenCac
     }
   }
 
+  const isLookDue = (): boolean => options.basis === 'authorization' && deps.nowMs() - lookedMs >= LOOK_AGAIN_MS;
+
+  /** Takes what is stored now. A fresh token is used all the same where that is not to be had. */
+  async function lookAgain(signal: AbortSignal): Promise<string> {
+    try {
+      return await join(signal);
+    } catch (error) {
+      lookedMs = deps.nowMs();
+      const token = fresh();
+      if (token === null || signal.aborted) throw error;
+      return token;
+    }
+  }
+
   return {
-    get: (signal) => fresh() ?? join(signal),
+    get: (signal) => (isLookDue() ? lookAgain(signal) : (fresh() ?? join(signal))),
     async replace(token, signal) {
       // Whoever noticed first has renewed it already: a late refusal says nothing about the new one.
       if (held !== null && held.accessToken !== token && fresh() !== null) return true;

@@ -124,6 +124,41 @@ test('a token without an end is used until it is refused', async (t) => {
   t.equal(cache.get(never()), 'token-2');
 });
 
+test('a process with a fresh token changes to an authorization anew within 15 s', async (t) => {
+  const { deps, clock, store } = createDeps();
+  const set = (accessToken: string, family: string) => stored({ accessToken, family, lifetimeMs: HOUR_S * 1_000 });
+  await store.save('crm', { lease: null, generation: 0, tokens: set('of one account', 'one') });
+  const cache = createTokenCache(deps, countingGrant().grant, { basis: 'authorization' });
+  t.equal(await cache.get(never()), 'of one account');
+  await store.save('crm', { lease: null, generation: 1, tokens: set('of another', 'two') });
+  clock.nowMs += 14_999;
+  t.equal(cache.get(never()), 'of one account', 'without waiting for anything');
+  clock.nowMs += 1;
+  const all = await Promise.all(Array.from({ length: 10 }, () => cache.get(never())));
+  t.same(new Set(all), new Set(['of another']));
+});
+
+test('a fresh token is used on where the store is away or its key is another, until it is refused', async (t) => {
+  for (const read of [
+    async () => Promise.reject(new Error('the database is away')),
+    async () => ({ ...(await createDeps().store.read('crm')), tokens: 'unreadable' as const }),
+  ]) {
+    const { deps, clock, store } = createDeps();
+    const tokens = { ...store };
+    const set = stored({ accessToken: 'access', lifetimeMs: HOUR_S * 1_000 });
+    await store.save('crm', { lease: null, generation: 0, tokens: set });
+    const { grant, count } = countingGrant();
+    const cache = createTokenCache({ ...deps, tokens }, grant, { basis: 'authorization' });
+    t.equal(await cache.get(never()), 'access');
+    tokens.read = read;
+    clock.nowMs += MINUTE_MS;
+    t.equal(await cache.get(never()), 'access');
+    await failure(cache.replace('access', never()));
+    await failure(Promise.resolve(cache.get(never())));
+    t.equal(count(), 0);
+  }
+});
+
 test('a caller that leaves ends neither the grant nor the others', async (t) => {
   const { deps } = createDeps();
   const [asked, answer] = [createGate(), createGate()];
