@@ -16,7 +16,8 @@ export const FLOW_MS = 600_000;
 /** Of a link to begin with, between the program that asks for it and the browser that opens it. */
 export const TICKET_MS = 300_000;
 const MAX_OPEN_FLOWS = 20;
-const MAX_CODE_LENGTH = 4_096;
+/** Some carry a whole session, and yet fit a request line. */
+const MAX_CODE_LENGTH = 12_000;
 const MAX_SAVES = 10;
 const SECRET_BYTES = 32;
 /** So many characters are `SECRET_BYTES` in base64url. */
@@ -54,13 +55,13 @@ export async function beginAuthorization(
   integration: string,
   authorization: Authorization,
   redirectUri: string,
-): Promise<{ readonly location: URL; readonly browser: string }> {
+): Promise<{ readonly location: URL; readonly state: string; readonly browser: string }> {
   const [state, browser, verifier] = [newSecret(), newSecret(), newSecret()];
   const stateHash = hash(state);
   const flow = JSON.stringify({ verifier, browserHash: hash(browser).toString('base64url'), redirectUri });
   const sealed = sealer.seal(flow, contextOf(integration, stateHash));
   await insertFlow(db, { stateHash, integration, sealed }, { validForMs: FLOW_MS, maxOpen: MAX_OPEN_FLOWS });
-  return { location: authorization.address({ state, redirectUri, verifier }), browser };
+  return { location: authorization.address({ state, redirectUri, verifier }), state, browser };
 }
 
 export type Callback = {

@@ -145,7 +145,8 @@ test('a callback in a browser that did not begin is refused, and ends the flow',
   const { start, get, provider } = await setup(t);
   for (const foreign of ['', 'syncline-oauth=', `syncline-oauth=${'A'.repeat(43)}`, 'other=1']) {
     const { state, cookie } = await start();
-    const reply = await get(`/oauth/crm/callback?state=${state}&code=1`, { headers: { cookie: foreign } });
+    const named = foreign.replace('syncline-oauth', cookie.split('=')[0] ?? '');
+    const reply = await get(`/oauth/crm/callback?state=${state}&code=1`, { headers: { cookie: named } });
     t.match(reply.json(), { status: 400, type: 'urn:syncline:problem:authorization-other-browser' });
     t.equal((await get(`/oauth/crm/callback?state=${state}&code=1`, { headers: { cookie } })).statusCode, 400);
   }
@@ -215,7 +216,9 @@ test('scopes that were not granted are named, and the integration stays as it is
 test('only an operator begins, and a page of somebody else cannot make her', async (t) => {
   const { get } = await setup(t, { adminToken: 'an operator token', publicUrl: 'https://sync.example.com/' });
   t.equal((await get('/oauth/crm/start')).statusCode, 401);
-  t.equal((await get(`/oauth/crm/start?ticket=${'x'.repeat(43)}`)).statusCode, 403);
+  const made = { method: 'POST', url: `/oauth/crm/start?ticket=${'x'.repeat(43)}` } as const;
+  t.equal((await get(made.url, made)).statusCode, 403);
+  t.equal((await get('/oauth/crm/start', { method: 'POST' })).statusCode, 403);
   const open = await setup(t);
   t.equal((await open.get('/oauth/crm/start', { headers: { 'sec-fetch-site': 'cross-site' } })).statusCode, 403);
   t.equal((await open.get('/oauth/crm/start', { headers: { host: 'evil.example' } })).statusCode, 403);
@@ -227,12 +230,65 @@ test('an operator with a token asks for a link, with which one browser may begin
   const { url } = (await get('/oauth/crm/start', { headers })).json();
   t.match(url, /^https:\/\/sync\.example\.com\/oauth\/crm\/start\?ticket=[\w-]{43}$/);
   const path = String(url).slice('https://sync.example.com'.length);
-  t.equal((await get(path.replace('crm', 'shop'))).statusCode, 403);
-  const reply = await get(path, { headers: { 'sec-fetch-site': 'cross-site' } });
+  t.equal((await get(path.replace('crm', 'shop'), { method: 'POST' })).statusCode, 403);
+  const page = await get(path, { headers: { 'sec-fetch-site': 'cross-site' } });
+  t.match(page.body, /<form method="post"><button>/);
+  t.equal(page.headers['set-cookie'], undefined);
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const reply = await get(path, { method: 'POST', headers: form, payload: '' });
   t.equal(reply.statusCode, 302);
   t.match(reply.headers['set-cookie'], /; Secure$/);
   t.match(reply.headers.location, /redirect_uri=https%3A%2F%2Fsync\.example\.com%2Foauth%2Fcrm%2Fcallback/);
-  t.equal((await get(path)).statusCode, 403);
+  t.equal((await get(path, { method: 'POST', headers: form, payload: '' })).statusCode, 403);
+});
+
+test('a program that looks at a link to begin with does not use it up', async (t) => {
+  const { get } = await setup(t);
+  const { url } = (await get('/oauth/crm/start', { headers: { accept: 'application/json' } })).json();
+  const path = String(url).slice('http://localhost:3000'.length);
+  for (let look = 0; look < 3; look++) t.equal((await get(path)).statusCode, 200);
+  t.equal((await get(path, { method: 'HEAD' })).statusCode, 404);
+  t.equal((await get(path, { method: 'POST' })).statusCode, 302);
+});
+
+test('of two tabs of one browser each ends what it began', async (t) => {
+  const { start, get, authorized } = await setup(t);
+  const [first, second] = [await start(), await start()];
+  // What the browser keeps: the later of two cookies of one name and path.
+  const jar = new Map([first, second].map(({ cookie }) => [cookie.split('=')[0], cookie]));
+  const cookie = [...jar.values()].join('; ');
+  for (const { state } of [first, second])
+    t.equal((await get(`/oauth/crm/callback?state=${state}&code=1`, { headers: { cookie } })).statusCode, 200);
+  t.same(authorized, ['crm', 'crm']);
+});
+
+test('one tab cannot end what another browser began, with the cookie of its own', async (t) => {
+  const { start, get, provider } = await setup(t);
+  const [lured, own] = [await start(), await start()];
+  const value = own.cookie.split('=')[1];
+  const cookie = `${own.cookie}; ${lured.cookie.split('=')[0]}=${value}`;
+  const reply = await get(`/oauth/crm/callback?state=${lured.state}&code=1`, { headers: { cookie } });
+  t.match(reply.json(), { type: 'urn:syncline:problem:authorization-other-browser' });
+  t.equal(provider.seen.length, 0);
+});
+
+test('a host that no browser could be sent back to is refused, and is no failure of ours', async (t) => {
+  const { get } = await setup(t);
+  for (const host of ['localhost:99999', '127.999.0.1'])
+    t.equal((await get('/oauth/crm/start', { headers: { host } })).statusCode, 409, host);
+});
+
+test('a code of 10 kB is exchanged whole, and what cannot be one is not', async (t) => {
+  const { start, get, provider } = await setup(t);
+  const long = await start();
+  const code = 'c'.repeat(10_000);
+  const url = `/oauth/crm/callback?state=${long.state}&code=${code}`;
+  t.equal((await get(url, { headers: { cookie: long.cookie } })).statusCode, 200);
+  t.equal(provider.seen.length, 1);
+  const { state, cookie } = await start();
+  const reply = await get(`/oauth/crm/callback?state=${state}&code=${code}${code}`, { headers: { cookie } });
+  t.match(reply.json(), { type: 'urn:syncline:problem:authorization-no-code' });
+  t.equal(provider.seen.length, 1);
 });
 
 test('abandoned flows are bounded, and the youngest are kept', async (t) => {
