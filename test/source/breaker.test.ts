@@ -147,8 +147,8 @@ test('a listing goes on at its page once the source is back', async (t) => {
     t,
     (response, request) => {
       const at = Number(new URL(request.url, 'http://x').searchParams.get('after') ?? 0);
-      if (isUp) sendJson(response, { data: [at], next: at < 4 ? String(at + 1) : null });
-      else fail(response, request);
+      if (!isUp) return fail(response, request);
+      sendJson(response, { data: [at], next: at < 4 ? String(at + 1) : null });
     },
     { source: once },
   );
