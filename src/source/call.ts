@@ -5,9 +5,10 @@ import type { Breaker } from './breaker.ts';
 import { SourceError, type SourceErrorCode } from './error.ts';
 import type { Answer, Exchange, Exchanged } from './exchange.ts';
 import type { Lane } from './lane.ts';
-import type { Limiter, Permit } from './rate-limit/limiter.ts';
+import { createPermits, enter, tooLate } from './permits.ts';
+import type { Limiter } from './rate-limit/limiter.ts';
 import type { SourceRequest } from './request.ts';
-import { decideAfterFailure, MAX_WAIT_MS } from './retry.ts';
+import { decideAfterFailure } from './retry.ts';
 
 export type CallDeps = {
   readonly sourceName: string;
@@ -108,7 +109,12 @@ async function attemptOnce(
   const { signal } = options;
   const askedAtMs = deps.nowMs();
   deps.breaker.assertClosed(endpoint);
-  const permits = createPermits(deps, endpoint, options, await enter(deps, endpoint, options, progress));
+  const permits = createPermits(
+    deps.limiter,
+    endpoint,
+    options,
+    await enter(deps.limiter, endpoint, options, progress),
+  );
   let exchanged: Exchanged | null = null;
   try {
     const startedAt = await progress.start();
@@ -126,78 +132,6 @@ async function attemptOnce(
     permits.end(exchanged);
   }
 }
-
-/** Of an attempt's time, that a redirect may wait for leave; past that the attempt would look like a source that hangs. */
-const MAX_SHARE_OF_WAIT = 0.9;
-
-/** The leave of one attempt: `first` for its request, and another one for each redirect that it follows. */
-function createPermits(deps: CallDeps, endpoint: string, options: CallOptions, first: Permit) {
-  let permit: Permit | null = first;
-  let isSent = false;
-  let refusal: { readonly error: unknown } | null = null;
-  let over: AbortController | null = null;
-  return {
-    sending(): void {
-      isSent = true;
-    },
-    /** Waits for leave, at most for a part of the `leftMs` of the attempt. */
-    async next(redirect: Answer, leftMs: number): Promise<void> {
-      permit?.finish(redirect);
-      permit = null;
-      over ??= new AbortController();
-      const signal = AbortSignal.any([options.signal, over.signal]);
-      const progress = { remainingMs: leftMs * MAX_SHARE_OF_WAIT, lastError: null };
-      try {
-        const next = await enter(deps, endpoint, { ...options, signal }, progress);
-        // Nobody waits for it any more.
-        if (over.signal.aborted) next.giveBack();
-        else permit = next;
-      } catch (error) {
-        refusal = { error };
-        throw error;
-      }
-    },
-    /** Our own refusal is no failure of the source, which would be held against it. */
-    assertGiven(): void {
-      if (refusal !== null) throw refusal.error;
-    },
-    end(exchanged: Exchanged | null): void {
-      over?.abort();
-      const isUnsent = !isSent || (exchanged?.kind === 'failed' && exchanged.answer === null && exchanged.isUndone);
-      if (isUnsent) permit?.giveBack();
-      else permit?.finish(exchanged?.answer ?? null);
-    },
-  };
-}
-
-/** Waits for leave, no longer than to the deadline. It is given to no more attempts than may be under way at once. */
-async function enter(
-  { limiter }: CallDeps,
-  endpoint: string,
-  { lane, signal }: CallOptions,
-  { remainingMs, lastError }: Pick<Progress, 'remainingMs' | 'lastError'>,
-): Promise<Permit> {
-  // Nothing waits that long for the limits, and a signal of its own costs every attempt some microseconds.
-  if (remainingMs > MAX_WAIT_MS) return await limiter.acquire({ endpoint, lane, signal });
-  const deadline = new AbortController();
-  const end = () => deadline.abort();
-  const timer = setTimeout(end, Math.max(0, remainingMs));
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
-  try {
-    return await limiter.acquire({ endpoint, lane, signal: deadline.signal });
-  } catch (error) {
-    if (deadline.signal.aborted && !signal.aborted) throw tooLate(endpoint, lastError);
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', end);
-  }
-}
-
-/** The failure before tells more than that there is no time for another attempt. */
-const tooLate = (endpoint: string, lastError: SourceError | null): SourceError =>
-  lastError ?? new SourceError('rate_limited', `${endpoint}: not sent within its deadline`);
 
 /** `openMs`: how long the breaker keeps everything back; 0 when it does not. */
 function lastOf(error: SourceError, attempts: number, openMs: number): SourceError {
