@@ -247,7 +247,8 @@ test('an operator cancels and resumes while a page is being written: her word wa
 }, async (t) => {
   const { world } = await setUp(t);
   world.source.pageSize = 1;
-  for (const id of ['c1', 'c2']) world.source.records.set(id, customer(id, { version: 1 }));
+  // Many pages: the next one may get hold of the run before who waits for it, but not every time.
+  for (let c = 0; c < 50; c++) world.source.records.set(`c${c}`, customer(`c${c}`, { version: 1 }));
   const { id } = await world.queue();
   const run = await world.claim();
   let cancelled: Promise<unknown> = Promise.resolve();
@@ -264,7 +265,9 @@ test('an operator cancels and resumes while a page is being written: her word wa
       await wait(LONGER_THAN_LOCK_TIMEOUT_MS);
     },
   });
-  t.match(await world.work(run, worker), { state: 'cancelled', pages: 1 });
+  const { state, pages } = await world.work(run, worker);
+  t.equal(state, 'cancelled');
+  t.ok(pages < 50, 'long before the end');
   t.same(await cancelled, { found: 'running', isEnded: false });
 });
 

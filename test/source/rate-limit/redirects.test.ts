@@ -33,7 +33,8 @@ test('a redirect waits for room, and without any it is not followed; our own ref
 test('a redirect that waits longer than its attempt may take leaves no slot taken', async (t) => {
   const { client, clock } = await setup(t, inTurn(redirect(302), ok), {
     source: {
-      timeout: '100ms',
+      // The waits are real here, while the clock stands: a tenth of this is the time that the first answer may take.
+      timeout: '3s',
       concurrency: 1,
       rateLimits: [{ requests: 1, per: '30s' }],
       learnRateLimits: false,
