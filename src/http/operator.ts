@@ -138,8 +138,8 @@ function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
     const hungUp = new AbortController();
     reply.raw.once('close', () => hungUp.abort());
     const over = AbortSignal.any([stopping, hungUp.signal]);
-    const ended = await Promise.all(queued.map(({ id }) => waitForEnd(db, id, over)));
-    return { runs: ended.map(showRun), underWay };
+    const runs = await Promise.all(queued.map(({ id }) => waitForEnd(db, id, over)));
+    return reply.status(runs.some(isOpen) ? 202 : 200).send({ runs: runs.map(showRun), underWay });
   });
 
   app.get('/sync/runs', async (request) => {
@@ -262,14 +262,17 @@ const conflict = (code: string, detail: string, more: { readonly [member: string
 const invalid = (detail: string): ProblemError =>
   new ProblemError({ status: 422, code: 'invalid-input', title: 'The request does not fit', detail });
 
+/** Also ends when nothing is to be waited for: the integration is paused. @returns the run as it stands then. */
 async function waitForEnd(db: Db, id: string, over: AbortSignal): Promise<Run> {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
     const run = await findRun(db, id);
-    const isOpen = run.state === 'queued' || run.state === 'running';
-    if (!isOpen || waitedMs >= MAX_WAIT_MS || over.aborted) return run;
+    if (!isOpen(run) || waitedMs >= MAX_WAIT_MS || over.aborted) return run;
+    if ((await readPause(db, run.integration)) !== null) return run;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
+
+const isOpen = ({ state }: Run): boolean => state === 'queued' || state === 'running';
 
 const iso = (at: number | null): string | null => (at === null ? null : toDate(at).toISOString());
 

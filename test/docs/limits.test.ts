@@ -28,7 +28,7 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/operating.md', 'Cleaned up each minute', 'src/app.ts', 'CLEAN_UP_POLL_MS = 60_000'],
   ['docs/operating.md', 'growing pauses (up to 15 s)', 'src/app.ts', 'MAX_BACKOFF_MS = 15_000'],
   ['docs/operating.md', 'more than 60 s: the workers', 'src/sync/read-status.ts', 'MAX_WAIT_MS = 60_000'],
-  ['docs/operating.md', 'or after ten minutes', 'src/http/operator.ts', 'MAX_WAIT_MS = 600_000'],
+  ['docs/operating.md', 'after ten minutes', 'src/http/operator.ts', 'MAX_WAIT_MS = 600_000'],
   ['docs/operating.md', 'up to 1,000 ids', 'src/http/operator.ts', 'MAX_IDS = 1_000'],
   ['docs/operating.md', 'within ten minutes', 'src/sync/absence-brake.ts', 'WINDOW_MS = 10 * 60_000'],
   ['docs/operating.md', '(default 0.1)', 'src/assemble.ts', 'DEFAULT_MAX_SHARE = 0.1'],

@@ -90,6 +90,16 @@ test('refused credentials pause an integration, visibly; deliveries are taken, a
   t.ok(await hasRow(app, 'listed'));
 });
 
+test('who waits for a run is answered at once while its integration is paused, with the run as it stands', async (t) => {
+  const shop = await startShop(t);
+  const app = await startTestApp(t, { apiUrl: shop.origin });
+  await app.post('/integrations/shop/pause', '', {});
+  const body = JSON.stringify({ integration: 'shop', mode: 'full' });
+  const answer = await app.post('/sync/reconcile?wait=true', body);
+  t.equal(answer.status, 202, 'it has not ended');
+  t.match(await answer.json(), { runs: [{ state: 'queued' }] });
+});
+
 test('an operator pauses and resumes, as often as she likes, what there is', async (t) => {
   const app = await startTestApp(t);
   const pause = (body: string) =>
