@@ -168,7 +168,8 @@ test('a run that is cancelled while its source fails does not stall', async (t) 
 });
 
 test('a run ends at its deadline: at a page, while it stalls, and when it is taken up again', async (t) => {
-  const late = (world: World) => world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp()`);
+  const late = (world: World) =>
+    world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp() - interval '1 second'`);
   const atPage = await createWorld(t);
   fill(atPage, 3);
   await atPage.queue();
@@ -244,7 +245,7 @@ test('a run whose reads are held up ends at its deadline', async (t) => {
   world.source.records.set('c1', customer('c1', { version: 1 }));
   await world.queue({ mode: null, ids: ['c1'] });
   world.source.onGet = async () => {
-    await world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp()`);
+    await world.run(sql`UPDATE sync.sync_runs SET deadline_at = clock_timestamp() - interval '1 second'`);
     throw down(HOUR_MS);
   };
   t.match(await world.work(await world.claim()), { state: 'failed' });

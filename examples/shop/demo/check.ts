@@ -120,7 +120,11 @@ async function settle(sql: Sql): Promise<void> {
     if (Number(row?.left) === 0) return;
     await wait(POLL_MS);
   }
-  throw new Error('Work was left after two minutes');
+  const left =
+    await sql(`SELECT 'delivery' AS what, count(*)::int AS count, max(next_attempt_at)::text AS until FROM sync.inbox_deliveries WHERE state = 'received'
+    UNION ALL SELECT 'read for ' || reason || ', attempt ' || attempt, count(*)::int, max(run_at)::text FROM sync.hints GROUP BY 1
+    UNION ALL SELECT 'run, interrupted ' || stalls || ' times: ' || coalesce(error_code, ''), 1, resume_at::text FROM sync.sync_runs WHERE state IN ('queued', 'running')`);
+  throw new Error(`Work was left after two minutes: ${JSON.stringify(left)}`);
 }
 
 async function compareAll(shop: ShopProcess, sql: Sql) {
