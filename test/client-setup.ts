@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
+import { listenFor } from './helpers/listen.ts';
 
 /** A request with its body as the source reads it. */
 export type SeenCall = {
@@ -33,13 +32,6 @@ export async function startSource(t: Test, answer: (call: SeenCall, index: numbe
     response.writeHead(told.status ?? 200, { 'content-type': 'application/json', ...told.headers });
     response.end(told.body === undefined ? '' : JSON.stringify(told.body));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await listenFor(t, server);
   return { baseUrl: `http://127.0.0.1:${port}`, seen };
 }

@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { sql } from 'drizzle-orm';
 import { pino } from 'pino';
@@ -10,6 +8,7 @@ import { queryRows } from '../../src/db/query.ts';
 import { packageRoot } from '../../src/lib/package-root.ts';
 import { type RunningServer, startServer } from '../../src/server.ts';
 import { until } from '../app/setup.ts';
+import { listenFor } from '../helpers/listen.ts';
 
 /** With characters that are escaped on the way, and some that are not. */
 const SECRET = 'a client-secret_of.this test+/ü';
@@ -17,14 +16,8 @@ const SECRET = 'a client-secret_of.this test+/ü';
 async function setup(t: Test) {
   const crm = createCrm({ clientId: 'syncline', clientSecret: SECRET, lifetimeS: 300 });
   crm.seed(230);
-  crm.server.listen(0, '127.0.0.1');
-  await once(crm.server, 'listening');
-  t.teardown(async () => {
-    crm.server.closeAllConnections();
-    crm.server.close();
-    await once(crm.server, 'close');
-  });
-  const url = `http://127.0.0.1:${(crm.server.address() as AddressInfo).port}`;
+  const port = await listenFor(t, crm.server);
+  const url = `http://127.0.0.1:${port}`;
   const lines: string[] = [];
   const server = await startServer({
     environment: {

@@ -1,22 +1,14 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { type Test, test } from 'tap';
 import { createTracker } from '../../examples/tracker/simulator.ts';
 import { tracker as definition } from '../../examples/tracker/tracker.ts';
+import { listenFor } from '../helpers/listen.ts';
 import { setupExample } from './setup.ts';
 
 const API_KEY = 'a key of this test';
 
 async function setup(t: Test) {
   const tracker = createTracker(API_KEY);
-  tracker.server.listen(0, '127.0.0.1');
-  await once(tracker.server, 'listening');
-  t.teardown(async () => {
-    tracker.server.closeAllConnections();
-    tracker.server.close();
-    await once(tracker.server, 'close');
-  });
-  const { port } = tracker.server.address() as AddressInfo;
+  const port = await listenFor(t, tracker.server);
   const example = await setupExample(t, {
     folder: 'tracker',
     definition,

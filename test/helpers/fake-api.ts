@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
+import { listenFor } from './listen.ts';
 
 /** What the server saw of one request. */
 export type SeenRequest = {
@@ -45,15 +44,8 @@ export async function startFakeApi(t: Test, answer: Answerer): Promise<FakeApi> 
     for (const check of waiting) check();
     Promise.resolve(answer(response, { ...seenRequest, index })).catch(() => response.destroy());
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
+  const port = await listenFor(t, server);
 
-  const { port } = server.address() as AddressInfo;
   return {
     origin: `http://127.0.0.1:${port}`,
     port,

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
 import { type Environment, readSetting } from '../../../src/lib/setting.ts';
 import { instantFromMs } from '../../../src/model/instant.ts';
@@ -10,6 +8,7 @@ import type { AuthSettings } from '../../../src/source/auth/settings.ts';
 import type { Grant, TokenCache } from '../../../src/source/auth/token-cache.ts';
 import { SourceError } from '../../../src/source/error.ts';
 import { resolveSource } from '../../../src/source/resolve.ts';
+import { listenFor } from '../../helpers/listen.ts';
 import { collectLog, type LogLine, START_MS } from '../setup.ts';
 
 /** What arrived, body included. */
@@ -33,14 +32,7 @@ export async function startRecorder(t: Test, answer: (request: Arrived, index: n
     response.writeHead(status, { 'content-type': 'application/json', ...own });
     response.end(JSON.stringify(json));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.teardown(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await listenFor(t, server);
   return { arrived, origin: `http://127.0.0.1:${port}` };
 }
 
