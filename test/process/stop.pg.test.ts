@@ -50,7 +50,7 @@ test('SIGTERM under load: what was accepted stays, leases are given back, and th
     [],
   );
   t.same(await missing(sql, load.acknowledged), []);
-  t.equal((await waiting).status, 200, 'who waits for a run is answered with the run as it stands');
+  t.equal((await waiting).status, 202, 'who waits for a run is answered with the run as it stands');
   const runs =
     await sql`SELECT state, is_dry_run, lease_token, lease_expires_at FROM sync.sync_runs ORDER BY is_dry_run`;
   t.match(
