@@ -28,7 +28,7 @@ test('an attempt gets no more time than the deadline leaves', async (t) => {
 test('a wait for the limits ends at the deadline, with the failure before it where there was one', async (t) => {
   const { client, api } = await setup(t, limited, {
     ...noJitter,
-    source: { deadline: '30ms', maxAttempts: 1, timeout: '30ms' },
+    source: { deadline: '1s', maxAttempts: 1, timeout: '1s' },
     // real, and far too long
     sleep: (_ms, signal) =>
       new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),

@@ -359,7 +359,7 @@ test('a write that may have been carried out is not sent again; one that was not
     silence: [() => {}, 'timeout'],
   };
   for (const [name, [answer, code]] of Object.entries(once)) {
-    const { client, api } = await setup(t, inTurn(answer, ok), { source: { timeout: '60ms' } });
+    const { client, api } = await setup(t, inTurn(answer, ok), { source: { timeout: '1s' } });
     t.equal((await failure(client.send(write(api.origin), { lane: 'urgent', signal: never() }))).code, code, name);
     t.equal(api.seen.length, 1, name);
   }
