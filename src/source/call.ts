@@ -63,7 +63,9 @@ export function createCall(deps: CallDeps): Call {
       if (exchanged.kind === 'answered')
         return { ...fromAnswer(exchanged.answer), startedAt, endedAt: await deps.now() };
       let { error } = exchanged;
-      if (ABSENT.has(error.code)) return { kind: 'absent', error, startedAt, endedAt: await deps.now() };
+      // Without an answer to this request it came from elsewhere: nobody has been asked about the record.
+      if (ABSENT.has(error.code) && exchanged.answer !== null)
+        return { kind: 'absent', error, startedAt, endedAt: await deps.now() };
       if (exchanged.renew !== null && mayRenew) {
         mayRenew = false;
         const renewed = await exchanged.renew(signal);

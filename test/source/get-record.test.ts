@@ -1,5 +1,6 @@
 import { test } from 'tap';
 import { instantFromMs } from '../../src/model/instant.ts';
+import { login } from '../../src/source/auth/login.ts';
 import type { GetDefinition } from '../../src/source/definition.ts';
 import { inTurn, sendJson, sendText } from '../helpers/fake-api.ts';
 import { failure, never, START_MS, setup } from './setup.ts';
@@ -57,6 +58,30 @@ test('nothing else is taken for absence', async (t) => {
       response.end(body);
     });
     t.equal((await failure(client.getRecord(get, '1', { signal: never() }))).code, code, `${status} ${body}`);
+  }
+});
+
+test('what the endpoint of tokens answers is no evidence about a record, before a request and after a refusal', async (t) => {
+  const auth = login({ url: '/login', token: 'token' });
+  for (const status of [404, 410]) {
+    const unknown = await setup(t, (response) => sendText(response, status, ''), { source: { auth } });
+    const error = await failure(unknown.client.getRecord(get, '1', { signal: never() }));
+    t.match(error, { code: 'bad_request', status, message: /the login/ });
+    t.same(
+      unknown.api.seen.map(({ url }) => url),
+      ['/login'],
+    );
+    const refused = await setup(
+      t,
+      inTurn(
+        (response) => sendJson(response, { token: 'a' }),
+        (response) => sendText(response, 401, ''),
+        (response) => sendText(response, status, ''),
+      ),
+      { source: { auth } },
+    );
+    t.match(await failure(refused.client.getRecord(get, '1', { signal: never() })), { code: 'bad_request', status });
+    t.equal(refused.api.seen.length, 3);
   }
 });
 

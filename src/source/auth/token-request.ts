@@ -90,12 +90,11 @@ async function ask(
   return { body: parse(what, await response.body.bytes()), answeredMs };
 }
 
-/** 400, 401 and 403 are how token endpoints say that they do not take what we have. */
+/** 400, 401 and 403 are how token endpoints say that they do not take what we have. A 404 says nothing of any record. */
 function codeOf(status: number, headers: IncomingHttpHeaders): SourceErrorCode {
   if (status === 429 || (status === 403 && showsRateLimit(headers))) return 'rate_limited';
   if (status === 400 || status === 401 || status === 403) return 'unauthorized';
   if (status === 408) return 'timeout';
-  if (status === 404) return 'not_found';
   if (status >= 500 || status === 425) return 'server_error';
   return status >= 400 ? 'bad_request' : 'invalid_response';
 }
