@@ -70,7 +70,8 @@ export function prepareJwtExchange(definition: JwtExchangeDefinition, settings: 
       return { what: WHAT, method: 'POST', url, headers, body: writeBody(params, 'json') };
     }
     const fields = { grant_type: GRANT_TYPE, assertion: token, ...(scope === null ? {} : { scope }), ...params };
-    return { what: WHAT, method: 'POST', url, headers: TYPE.form, body: writeBody(fields, 'form') };
+    const body = writeBody(fields, 'form');
+    return { what: WHAT, method: 'POST', url, headers: TYPE.form, body, refusesInJson: true };
   };
 
   return {

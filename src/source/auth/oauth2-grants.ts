@@ -113,7 +113,8 @@ async function fetchTokens(
   { url, headers, body }: { url: string; headers: Record<string, string>; body: string },
   signal: AbortSignal,
 ): Promise<Response> {
-  const answer = await request({ what: WHAT, method: 'POST', url: new URL(url), headers, body }, signal);
+  const call = { what: WHAT, method: 'POST', url: new URL(url), headers, body, refusesInJson: true } as const;
+  const answer = await request(call, signal);
   return Response.json(normalize(answer.body));
 }
 

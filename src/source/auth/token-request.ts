@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Client } from 'undici';
+import { Client, type Dispatcher } from 'undici';
 import { transportError } from '../answer-error.ts';
 import { runWithin, type Stop } from '../deadline.ts';
 import { SourceError, type SourceErrorCode } from '../error.ts';
@@ -15,6 +15,8 @@ export type TokenCall = {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
+  /** Refusals come as JSON, as OAuth has them: a page of markup is the page of something on the way, a firewall perhaps. */
+  readonly refusesInJson?: boolean;
 };
 
 export type TokenAnswer = {
@@ -31,6 +33,8 @@ const TIMEOUT_MS = 20_000;
 const MAX_CONNECT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 const MAX_DISCARDED_BYTES = 64 * 1024;
+/** Blanks and a byte order mark may stand before markup. */
+const MAX_LEAD_BYTES = 256;
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
@@ -60,12 +64,8 @@ export function createTokenRequest({ nowMs }: { readonly nowMs: () => number }):
   };
 }
 
-async function ask(
-  client: Client,
-  { what, method, url, headers, body }: TokenCall,
-  nowMs: () => number,
-  stop: Stop,
-): Promise<TokenAnswer> {
+async function ask(client: Client, call: TokenCall, nowMs: () => number, stop: Stop): Promise<TokenAnswer> {
+  const { what, method, url, headers, body } = call;
   const response = await client.request({
     method,
     path: `${url.pathname}${url.search}`,
@@ -73,21 +73,28 @@ async function ask(
     body,
     signal: stop.emitter,
   });
-  const { statusCode: status } = response;
-  if (status < 200 || status >= 300) {
-    const code = codeOf(status, response.headers);
-    // Only a refusal says why, and only its standard code is taken from it.
-    const error = code === 'unauthorized' ? errorCodeIn(await response.body.bytes().catch(() => null)) : null;
-    if (error !== null) throw refusalOf(what, error, status);
-    await response.body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => null);
-    throw new SourceError(code, `${what}: answered ${status}`, {
-      status,
-      retryAfterMs: readRetryAfterMs(response.headers, nowMs()),
-    });
-  }
+  if (response.statusCode < 200 || response.statusCode >= 300) throw await readFailure(call, response, nowMs);
   const date = typeof response.headers.date === 'string' ? Date.parse(response.headers.date) : Number.NaN;
   const answeredMs = Number.isNaN(date) ? nowMs() : date;
   return { body: parse(what, await response.body.bytes()), answeredMs };
+}
+
+async function readFailure(
+  { what, refusesInJson = false }: TokenCall,
+  { statusCode: status, headers, body }: Dispatcher.ResponseData,
+  nowMs: () => number,
+): Promise<SourceError> {
+  const code = codeOf(status, headers);
+  const options = { status, retryAfterMs: readRetryAfterMs(headers, nowMs()) };
+  if (code === 'unauthorized') {
+    // Only a refusal says why, and only its standard code is taken from it.
+    const bytes = await body.bytes().catch(() => null);
+    const error = errorCodeIn(bytes);
+    if (error !== null) return refusalOf(what, error, status);
+    if (refusesInJson && status !== 401 && isMarkup(bytes))
+      return new SourceError('server_error', `${what}: answered ${status} with a page of markup`, options);
+  } else await body.dump({ limit: MAX_DISCARDED_BYTES }).catch(() => null);
+  return new SourceError(code, `${what}: answered ${status}`, options);
 }
 
 /** 400, 401 and 403 are how token endpoints say that they do not take what we have. A 404 says nothing of any record. */
@@ -107,6 +114,12 @@ function parse(what: string, bytes: Uint8Array): unknown {
     throw new SourceError('invalid_response', `${what}: the answer is not JSON`);
   }
 }
+
+const isMarkup = (bytes: Uint8Array | null): boolean =>
+  Buffer.from(bytes?.subarray(0, MAX_LEAD_BYTES) ?? [])
+    .toString('utf8')
+    .trimStart()
+    .startsWith('<');
 
 function errorCodeIn(bytes: Uint8Array | null) {
   try {

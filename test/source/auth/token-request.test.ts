@@ -1,7 +1,9 @@
 import { test } from 'tap';
+import { login } from '../../../src/source/auth/login.ts';
+import { oauth2 } from '../../../src/source/auth/oauth2.ts';
 import { createTokenRequest, type TokenCall } from '../../../src/source/auth/token-request.ts';
-import { sendText, startFakeApi } from '../../helpers/fake-api.ts';
-import { failure, never, START_MS } from '../setup.ts';
+import { inTurn, sendJson, sendText, startFakeApi } from '../../helpers/fake-api.ts';
+import { failure, never, plainList, readAll, START_MS, setup } from '../setup.ts';
 
 const request = createTokenRequest({ nowMs: () => START_MS });
 const callTo = (origin: string, headers: TokenCall['headers'] = {}): TokenCall => ({
@@ -44,4 +46,32 @@ test('a redirect is not followed, so that no credential goes elsewhere', async (
   );
   t.equal((await failure(request(callTo(api.origin), never()))).code, 'invalid_response');
   t.equal(elsewhere.seen.length, 0);
+});
+
+test('a page on the way to an OAuth server is no refusal; a login may refuse with one', async (t) => {
+  const page = '\ufeff\n<!doctype html><title>Blocked</title>';
+  const oauth = oauth2({ grant: 'client_credentials', tokenUrl: '/token', clientId: 'a', clientSecret: 'b' });
+  const session = login({ url: '/token', token: 'access_token' });
+  for (const [auth, status, body, code] of [
+    [oauth, 403, page, null],
+    [oauth, 400, page, null],
+    [oauth, 401, page, 'unauthorized'],
+    [oauth, 403, 'denied', 'unauthorized'],
+    [oauth, 400, '', 'unauthorized'],
+    [session, 403, page, 'unauthorized'],
+  ] as const) {
+    const { client, api } = await setup(
+      t,
+      inTurn(
+        (response) => sendText(response, status, body),
+        (response) => sendJson(response, { access_token: 'x' }),
+        (response) => sendJson(response, []),
+      ),
+      { source: { auth } },
+    );
+    const what = `${auth.kind} ${status} ${body}`;
+    if (code === null) t.equal((await readAll(client, plainList)).length, 1, what);
+    else t.equal((await failure(readAll(client, plainList))).code, code, what);
+    t.equal(api.seen.length, code === null ? 3 : 1, what);
+  }
 });
