@@ -99,6 +99,7 @@ test('a wait is read in every form that sources use', async (t) => {
     [{ 'retry-after': '1e3' }, null],
     [{ 'retry-after': 'Infinity' }, null],
     [{ 'retry-after': '999999999999999' }, 86_400_000],
+    [{ 'retry-after': '9'.repeat(400) }, 86_400_000],
     [{ 'retry-after': 'Fri, 02 Jan 2026 03:05:05 GMT' }, 60_000],
     [{ 'retry-after': 'Fri, 02 Jan 2026 03:00:00 GMT' }, 0],
     [{ 'retry-after': 'Friday, 02-Jan-26 03:05:05 GMT' }, 60_000],
@@ -113,10 +114,22 @@ test('a wait is read in every form that sources use', async (t) => {
     [{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(NOW_MS + 30_000) }, 30_000],
     [{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '30' }, 30_000],
     [{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '30', 'retry-after': '5' }, 5_000],
+    [{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '2026-01-02T03:05:05Z' }, 60_000],
     [{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': 'later' }, null],
   ];
   for (const [headers, expected] of cases)
     t.equal(readRetryAfterMs(headers, NOW_MS), expected, JSON.stringify(headers));
+});
+
+test('a date without a zone is UTC, whatever the zone of this machine', async (t) => {
+  const { TZ } = process.env;
+  t.teardown(() => {
+    if (TZ === undefined) delete process.env.TZ;
+    else process.env.TZ = TZ;
+  });
+  process.env.TZ = 'Asia/Kolkata';
+  for (const text of ['Fri Jan  2 03:05:05 2026', '2026-01-02T03:05:05', '2026-01-02T03:05:05.000'])
+    t.equal(readRetryAfterMs({ 'retry-after': text }, NOW_MS), 60_000, text);
 });
 
 test('any text in the headers gives a wait of at most a day, or none', async () => {

@@ -6,7 +6,10 @@ export const MAX_RESET_MS = 86_400_000;
 const FIRST_EPOCH_SECOND = 1_000_000_000;
 const FIRST_EPOCH_MS = 100_000_000_000;
 const NUMBER = /^\d{1,15}(?:\.\d{1,9})?$/;
+/** Only what is plainly a date: Date.parse makes one of almost anything. */
 const DATE = /^(?:[A-Za-z]{3,9},? .*\d{2}:\d{2}:\d{2}|\d{4}-\d{2}-\d{2}T)/;
+/** Dates that name no zone, asctime's of RFC 9110 among them, are UTC; Date.parse would take the time of this machine. */
+const ZONELESS = /^(?:\d{4}-\d{2}-\d{2}T[\d:.]+|[A-Za-z]{3} [A-Za-z]{3} [ \d]\d \d{2}:\d{2}:\d{2} \d{4})$/;
 
 /** A header sent twice is read by its first value. */
 export function textOf(headers: IncomingHttpHeaders, name: string): string | null {
@@ -46,8 +49,8 @@ const epochMs = (value: number): number | null => {
   return value >= FIRST_EPOCH_SECOND ? value * 1_000 : null;
 };
 
-function parseDate(text: string | null): number | null {
+export function parseDate(text: string | null): number | null {
   if (text === null || !DATE.test(text)) return null;
-  const ms = Date.parse(text);
+  const ms = Date.parse(ZONELESS.test(text) ? `${text}Z` : text);
   return Number.isNaN(ms) ? null : ms;
 }
