@@ -9,7 +9,7 @@ import { createPageSizing } from './pagination/page-size.ts';
 import { createPaginator } from './pagination/pagination.ts';
 import type { Paginator } from './pagination/paginator.ts';
 import { readItems } from './read-items.ts';
-import type { Requests } from './requests.ts';
+import { endpointOf, type Requests } from './requests.ts';
 import { type AskPage, askShrinking, type PageAt } from './shrink-page.ts';
 
 type ListDeps = { readonly call: Call; readonly requests: Requests; readonly auth: Authenticator };
@@ -48,7 +48,7 @@ export async function* listPages(
     const resized = paginator.resize(nextCursor, pageSize, larger);
     if (resized.kind === 'resized' && !resized.needsExactPages) at = resized;
   }
-  throw new SourceError('page_loop', `GET ${list.path}: does not end within ${maxPages} pages`);
+  throw new SourceError('page_loop', `${endpointOf(list)}: does not end within ${maxPages} pages`);
 }
 
 function createAsk(

@@ -192,8 +192,10 @@ test('a Link header is followed as it stands, absolute or relative', async (t) =
 });
 
 test('a Link header that cannot be read is not taken for the end of the list', async (t) => {
-  const { client } = await setup(t, (response) => sendJson(response, [], { link: 'next: /issues?page=2' }));
-  t.equal((await failure(readAll(client, linkList))).code, 'invalid_response');
+  for (const link of ['next: /issues?page=2', "</issues?page=2>; rel='next'", ', </issues?page=2>; rel="next"']) {
+    const { client } = await setup(t, (response) => sendJson(response, [], { link }));
+    t.equal((await failure(readAll(client, linkList))).code, 'invalid_response', link);
+  }
 });
 
 test('a next link to another origin is not followed, and the other server sees nothing', async (t) => {

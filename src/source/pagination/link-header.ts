@@ -24,12 +24,17 @@ export const createLinkHeader = (rel: string): Paginator => ({
   },
 });
 
+/** Not those of the standard: the parser takes them for a part of the relation, which then is never found. */
+const ODD_QUOTES = /^'/;
+
 function readLink(headers: IncomingHttpHeaders, rel: string, endpoint: string): string | null {
   const header: string | string[] | undefined = headers.link;
   const text = Array.isArray(header) ? header.join(', ') : header;
   if (text === undefined || text.trim() === '') return null;
   try {
-    return LinkHeader.parse(text).rel(rel)[0]?.uri ?? null;
+    const links = LinkHeader.parse(text);
+    if (links.refs.some((link) => ODD_QUOTES.test(link.rel))) throw new SyntaxError('a relation in quotes of its own');
+    return links.rel(rel)[0]?.uri ?? null;
   } catch {
     // Ending the list here would look like a complete one, and what comes after would count as deleted.
     throw new SourceError('invalid_response', `${endpoint}: the Link header cannot be read`);

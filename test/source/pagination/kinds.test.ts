@@ -471,8 +471,10 @@ test('a list that does not end within maxPages is an error, and so are a thousan
   let asked = 0;
   const serve = () => ({ body: { items: records(asked), next: `c${++asked}` } });
   const bounded = listOf(cursor({ param: 'after', next: 'next' }), { maxPages: 3 });
-  t.match(await failure(pagesOf(bounded, serve)), { code: 'page_loop', message: /within 3 pages/ });
+  t.match(await failure(pagesOf(bounded, serve)), { code: 'page_loop', message: /^GET .* within 3 pages/ });
   t.equal(asked, 3);
+  const posted = { ...bounded, method: 'POST', body: {} } as const;
+  t.match(await failure(pagesOf(posted, serve)), { code: 'page_loop', message: /^POST .* within 3 pages/ });
   t.ok(DEFAULT_MAX_PAGES >= 1_000_000);
 
   asked = 0;
