@@ -1,16 +1,12 @@
+import { type Backoff, fullJitterMs } from '../lib/full-jitter.ts';
 import type { SourceError } from './error.ts';
 
-const BACKOFF_BASE_MS = 250;
-const BACKOFF_CAP_MS = 30_000;
+const BACKOFF: Backoff = { baseMs: 250, capMs: 30_000 };
 
 /** Longer waits are the caller's: it reschedules, instead of a run that sleeps with its lease. */
 export const MAX_WAIT_MS = 60_000;
 
 export type NextStep = { readonly kind: 'retry'; readonly waitMs: number } | { readonly kind: 'give_up' };
-
-/** Full jitter: a wait in ms drawn evenly from [0, min(cap, base · 2^(attempt − 1))). `random` is in [0, 1). */
-export const fullJitterMs = (attempt: number, random: number): number =>
-  Math.floor(random * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (attempt - 1)));
 
 export type Failure = {
   readonly error: SourceError;
@@ -31,7 +27,7 @@ export type Failure = {
 export function decideAfterFailure({ error, attempt, maxAttempts, random, remainingMs, isSafe }: Failure): NextStep {
   if (!error.isRetryable || !isSafe || attempt >= maxAttempts) return { kind: 'give_up' };
   const askedMs = error.retryAfterMs ?? 0;
-  const waitMs = askedMs + fullJitterMs(attempt, random);
+  const waitMs = askedMs + fullJitterMs(attempt, random, BACKOFF);
   if (askedMs > MAX_WAIT_MS || waitMs >= remainingMs) return { kind: 'give_up' };
   return { kind: 'retry', waitMs };
 }

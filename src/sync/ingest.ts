@@ -15,7 +15,7 @@ import { type DeliveryParts, type EventPart, takeApart } from './events.ts';
 import { describeFailure } from './failures.ts';
 import type { Integration } from './integration.ts';
 import { setUnmappedAside, type Unmapped } from './quarantine.ts';
-import { decideAfterFailure, fullJitterMs, MAX_ATTEMPTS } from './retry.ts';
+import { backoffMs, decideAfterFailure, MAX_ATTEMPTS } from './retry.ts';
 import type { Stream } from './stream.ts';
 import { wantReads } from './want.ts';
 
@@ -192,8 +192,8 @@ function waitForLookups({ random }: IngestDeps, { delivery, events }: DeliveryPa
   const { id, attempt } = delivery;
   const asked = events.flatMap((event) => (event.kind === 'waits' ? (event.stream.lookups?.request() ?? []) : []));
   const isFailure = asked.some(({ isFailing }) => isFailing);
-  const backoffMs = isFailure ? fullJitterMs(attempt, random()) : 0;
-  const waitMs = Math.max(backoffMs, ...asked.map((one) => one.waitMs));
+  const ownMs = isFailure ? backoffMs(attempt, random()) : 0;
+  const waitMs = Math.max(ownMs, ...asked.map((one) => one.waitMs));
   return { id, to: 'received', waitMs, outcome: 'lookup', isFailure };
 }
 

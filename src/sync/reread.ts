@@ -20,7 +20,7 @@ import { type Observed, observe, observeAbsence, type Sight } from './observe.ts
 import { pauseForAuth } from './pause.ts';
 import { setUnmappedAside } from './quarantine.ts';
 import { type Early, laneOf, readTogether } from './read-together.ts';
-import { fullJitterMs, MAX_ATTEMPTS, MAX_WAITS_FOR_OTHERS } from './retry.ts';
+import { backoffMs, MAX_ATTEMPTS, MAX_WAITS_FOR_OTHERS } from './retry.ts';
 import { isSatisfied } from './satisfaction.ts';
 import { type Stream, streamName } from './stream.ts';
 
@@ -207,7 +207,7 @@ function nextRead(
   const afresh = (runAt: Instant): NewHint => ({ ...again(runAt), attempt: 0 });
   const { kind } = shown.outcome;
   if (kind === 'defer' || kind === 'retry' || kind === 'hold') {
-    return again(addMs(shown.lo, stream.caps.readLagMs + fullJitterMs(hint.attempt, 0.5)));
+    return again(addMs(shown.lo, stream.caps.readLagMs + backoffMs(hint.attempt, 0.5)));
   }
   if (isSatisfied(hint, shown, stream.caps)) return null;
   // The read itself succeeded: reads that came too early are not failures of the one that may follow.
@@ -235,7 +235,7 @@ async function postpone(deps: IngestDeps, stream: Stream, hint: LeasedHint, thro
   const isRefused = error instanceof SourceError && error.code === 'unauthorized';
   if (isRefused) await pauseForAuth(deps, stream.key.integration, error);
   const isHopeless = code === 'bad_id' || code === 'skipped' || (hint.attempt >= MAX_ATTEMPTS && !isPassing(error));
-  const waitMs = isRefused ? 0 : Math.max(retryAfterMs(error), fullJitterMs(hint.attempt, deps.random()));
+  const waitMs = isRefused ? 0 : Math.max(retryAfterMs(error), backoffMs(hint.attempt, deps.random()));
   const attempt = isAway(error) ? Math.min(hint.attempt, MAX_PASSING_ATTEMPTS) : hint.attempt;
   deps.log.warn({ ...stream.key, externalId: hint.externalId, attempt: hint.attempt, code }, 'read failed');
   await deps.db.transaction(async (tx) => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
-import { decideAfterFailure, fullJitterMs, MAX_WAIT_MS } from '../../src/source/retry.ts';
+import { decideAfterFailure, MAX_WAIT_MS } from '../../src/source/retry.ts';
 import { readRetryAfterMs, showsRateLimit } from '../../src/source/retry-after.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -77,12 +77,6 @@ test('a wait lies between what was asked and that plus the full jitter', async (
       },
     ),
   );
-});
-
-test('the jitter is capped, however many attempts there were', async (t) => {
-  t.equal(fullJitterMs(1, 0), 0);
-  t.equal(fullJitterMs(3, 0.5), 500);
-  t.equal(fullJitterMs(2_000, 0.999999), 29_999);
 });
 
 test('a wait is read in every form that sources use', async (t) => {
