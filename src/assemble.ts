@@ -95,6 +95,7 @@ function assembleStream({ integration, entity, form, client, keepsBase, lookups 
     },
     repairs: form.reconcile?.repair ?? true,
     lookups,
+    twoWay: null,
     deadlineMs: form.reconcile?.deadline === undefined ? DEFAULT_DEADLINE_MS : durationMs(form.reconcile.deadline),
   };
 }

@@ -121,6 +121,9 @@ export const recordStates = syncSchema.table(
     absentRuns: smallint('absent_runs').notNull().default(0),
     appliedSeq: bigint('applied_seq', { mode: 'number' }).notNull().default(0),
     regressSeenAt: instant('regress_seen_at'),
+    /** How the target stored the base; only of two-way streams. */
+    shadow: jsonb('shadow'),
+    localVersion: bigint('local_version', { mode: 'number' }).notNull().default(0),
     updatedAt: instant('updated_at').notNull().default(now),
     /** Set on tombstones only, so that no index holds a column that every update changes. */
     buriedAt: instant('buried_at'),
@@ -159,7 +162,7 @@ export const recordHistory = syncSchema.table(
     index('record_history_record').on(table.integration, table.entity, table.externalId, table.id),
     check(
       'record_history_decision',
-      sql`decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression','repair')`,
+      sql`decision IN ('insert','update','delete','stale','verify','defer','quarantine','regression','repair','push','conflict')`,
     ),
   ],
 );
@@ -221,6 +224,8 @@ export const streams = syncSchema.table(
     mappingFingerprint: text('mapping_fingerprint'),
     /** Set while the stream must not run: why, in words. */
     pausedReason: text('paused_reason'),
+    /** Set while removals of rows are not pushed: why, in words. */
+    heldDeletes: text('held_deletes'),
   },
   (table) => [primaryKey({ name: 'streams_pkey', columns: [table.integration, table.entity] })],
 );
@@ -289,6 +294,144 @@ export const syncRuns = syncSchema.table(
     check('sync_runs_finished', sql`(state IN ('queued','running')) = (finished_at IS NULL)`),
     check('sync_runs_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`),
     check('sync_runs_resume', sql`resume_at IS NULL OR (state = 'running' AND lease_token IS NULL)`),
+  ],
+);
+
+/** Edits of two-way rows, written by the capture trigger. Taken by deletion: ids become visible out of order. */
+export const localChanges = syncSchema.table(
+  'local_changes',
+  {
+    id: bigserial('id', { mode: 'number' }).notNull(),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    /** Value of the target's key column as text; empty where the whole table was emptied. */
+    targetKey: text('target_key').notNull(),
+    op: text('op').notNull(),
+    at: instant('at').notNull().default(now),
+  },
+  (table) => [
+    // One index alone: each costs the user's statement.
+    primaryKey({ name: 'local_changes_pkey', columns: [table.integration, table.entity, table.id] }),
+    check('local_changes_op', sql`op IN ('I','U','D','T')`),
+  ],
+);
+
+/** Edits on their way to the source, one ready intent a row. States: see `model/push.ts`. */
+export const outboxPushes = syncSchema.table(
+  'outbox_pushes',
+  {
+    id: uuid('id').primaryKey().default(sql`gen_random_uuid()`),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    op: text('op').notNull().default('update'),
+    externalId: text('external_id'),
+    targetKey: text('target_key').notNull(),
+    state: text('state').notNull().default('ready'),
+    edits: integer('edits').notNull().default(1),
+    snapshot: jsonb('snapshot'),
+    patch: jsonb('patch'),
+    /** The exact request, as JSON text: never reformatted. */
+    request: text('request'),
+    ifMatch: text('if_match'),
+    preVersion: numeric('pre_version'),
+    tokenId: uuid('token_id'),
+    firstCallAt: instant('first_call_at'),
+    deadline: instant('deadline'),
+    runAt: instant('run_at').notNull().default(now),
+    editedAt: instant('edited_at').notNull().default(now),
+    createdAt: instant('created_at').notNull().default(now),
+    finishedAt: instant('finished_at'),
+    attempt: integer('attempt').notNull().default(0),
+    leaseToken: uuid('lease_token'),
+    leaseExpiresAt: instant('lease_expires_at'),
+    parkReason: text('park_reason'),
+    errorCode: text('error_code'),
+    error: text('error'),
+  },
+  (table) => [
+    uniqueIndex('outbox_pushes_ready').on(table.integration, table.entity, table.targetKey).where(sql`state = 'ready'`),
+    uniqueIndex('outbox_pushes_single_flight')
+      .on(table.integration, table.entity, table.targetKey)
+      .where(sql`state IN ('calling','unknown')`),
+    index('outbox_pushes_due').on(table.integration, table.entity, table.runAt).where(sql`state = 'ready'`),
+    index('outbox_pushes_flights')
+      .on(table.integration, table.entity, table.externalId)
+      .where(sql`state IN ('calling','unknown')`),
+    index('outbox_pushes_parked').on(table.integration, table.entity, table.id).where(sql`state = 'parked'`),
+    index('outbox_pushes_calls').on(table.integration, table.entity, table.targetKey, table.firstCallAt),
+    index('outbox_pushes_finished').on(table.finishedAt).where(sql`state = 'done'`),
+    check('outbox_pushes_op', sql`op IN ('create','update','delete')`),
+    check('outbox_pushes_state', sql`state IN ('ready','calling','unknown','parked','done')`),
+    check('outbox_pushes_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`),
+    check('outbox_pushes_calling', sql`state <> 'calling' OR (lease_token IS NOT NULL AND request IS NOT NULL)`),
+    check('outbox_pushes_parked_why', sql`(state = 'parked') = (park_reason IS NOT NULL)`),
+    check(
+      'outbox_pushes_park_reason',
+      sql`park_reason IN ('refused','create_unknown','loop_suspected','mass_delete','unmappable','cannot_settle')`,
+    ),
+    check('outbox_pushes_done', sql`(state = 'done') = (finished_at IS NOT NULL)`),
+  ],
+);
+
+/** Writes of ours whose reflection may come back. They label and settle, and never decide alone. */
+export const changeTokens = syncSchema.table(
+  'change_tokens',
+  {
+    id: uuid('id').primaryKey(),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    externalId: text('external_id'),
+    targetKey: text('target_key').notNull(),
+    state: text('state').notNull(),
+    preHash: bytea('pre_hash'),
+    fieldHashes: jsonb('field_hashes').notNull().default({}),
+    resultHash: bytea('result_hash'),
+    resultVersion: numeric('result_version'),
+    resultEtag: text('result_etag'),
+    echo: jsonb('echo'),
+    seenCount: integer('seen_count').notNull().default(0),
+    createdAt: instant('created_at').notNull().default(now),
+    expiresAt: instant('expires_at'),
+  },
+  (table) => [
+    index('change_tokens_record').on(table.integration, table.entity, table.externalId, table.createdAt),
+    index('change_tokens_expires_at').on(table.expiresAt).where(sql`state <> 'pending'`),
+    check('change_tokens_state', sql`state IN ('pending','confirmed','rejected')`),
+    check('change_tokens_expiry', sql`(state = 'pending') = (expires_at IS NULL)`),
+  ],
+);
+
+/** Values of both sides that met. Without an outcome it waits for a person. */
+export const conflicts = syncSchema.table(
+  'conflicts',
+  {
+    id: uuid('id').primaryKey().default(sql`gen_random_uuid()`),
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    externalId: text('external_id'),
+    targetKey: text('target_key').notNull(),
+    kind: text('kind').notNull(),
+    fields: text('fields').array().notNull(),
+    base: jsonb('base'),
+    local: jsonb('local'),
+    remote: jsonb('remote'),
+    remoteVersion: numeric('remote_version'),
+    policy: text('policy').notNull(),
+    outcome: text('outcome'),
+    createdAt: instant('created_at').notNull().default(now),
+    resolvedAt: instant('resolved_at'),
+    resolvedBy: text('resolved_by'),
+  },
+  (table) => [
+    uniqueIndex('conflicts_open').on(table.integration, table.entity, table.targetKey).where(sql`outcome IS NULL`),
+    index('conflicts_created_at').on(table.createdAt),
+    check(
+      'conflicts_kind',
+      sql`kind IN ('both_changed','deleted_at_source','deleted_here','adopted','created_and_deleted')`,
+    ),
+    check('conflicts_policy', sql`policy IN ('source_wins','target_wins','newest_wins','manual')`),
+    check('conflicts_outcome', sql`outcome IN ('local','remote','superseded')`),
+    check('conflicts_resolved', sql`(outcome IS NULL) = (resolved_at IS NULL)`),
   ],
 );
 
@@ -378,6 +521,8 @@ export const sourceStates = syncSchema.table(
     paused: text('paused'),
     pausedDetail: text('paused_detail'),
     pausedAt: instant('paused_at'),
+    /** No push is sent before it: the source asked for a wait. */
+    blockedUntil: instant('blocked_until'),
   },
   () => [
     check('source_states_breaker', sql`breaker IN ('closed','open','half_open')`),

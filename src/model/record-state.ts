@@ -28,6 +28,10 @@ export type RecordState = {
   readonly aliveAt: Instant;
   /** Counts effective applications. */
   readonly appliedSeq: number;
+  /** How the target stored the base, read back; null where nothing is pushed, and for what is not in the target. */
+  readonly shadow: Content | null;
+  /** Grows by one with each push that was planned. */
+  readonly localVersion: number;
   /** When a fresh read first showed an older version than ours: a restored source, if it happens again. */
   readonly regressSeenAt: Instant | null;
 };
@@ -47,5 +51,7 @@ export const blankState = (externalId: string): RecordState => ({
   isTombUnversioned: false,
   aliveAt: BEFORE_ALL,
   appliedSeq: 0,
+  shadow: null,
+  localVersion: 0,
   regressSeenAt: null,
 });

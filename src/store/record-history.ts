@@ -19,7 +19,11 @@ export type HistoryEntry = {
     | 'defer'
     | 'quarantine'
     | 'regression'
-    | 'repair';
+    | 'repair'
+    /** A write of ours is settled. */
+    | 'push'
+    /** Values of both sides met. */
+    | 'conflict';
   readonly reason: string | null;
   readonly version: bigint | null;
   readonly hash: string | null;

@@ -22,12 +22,14 @@ type StateRow = {
   alive_at: number | null;
   applied_seq: string;
   regress_seen_at: number | null;
+  shadow: string | null;
+  local_version: string;
 };
 
 const COLUMNS = sql.raw(`external_id, target_key, status, base::text AS base, encode(base_hash, 'hex') AS base_hash,
   version::text AS version, etag, ${instantColumn('lo')}, ${instantColumn('hi')}, tomb_version::text AS tomb_version,
   is_tomb_soft, is_tomb_unversioned, ${instantColumn('alive_at')}, applied_seq::text AS applied_seq,
-  ${instantColumn('regress_seen_at')}`);
+  ${instantColumn('regress_seen_at')}, shadow::text AS shadow, local_version::text AS local_version`);
 
 /** States of the given records, without locking. Records never seen are missing from the map. */
 export async function readStates(db: Db, key: StreamKey, ids: readonly string[]): Promise<Map<string, RecordState>> {
@@ -74,21 +76,21 @@ export async function countLive(db: Db, key: StreamKey): Promise<number> {
 }
 
 const STATE_NAMES = `external_id, target_key, status, base, base_hash, version, etag, lo, hi, tomb_version,
-  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, updated_at, buried_at`;
+  is_tomb_soft, is_tomb_unversioned, alive_at, applied_seq, regress_seen_at, shadow, local_version, updated_at, buried_at`;
 const STATE_COLUMNS = sql.raw(STATE_NAMES);
 const EXCLUDED = sql.raw(STATE_NAMES.replaceAll(/\w+/g, 'excluded.$&'));
 
 const STATE_VALUES =
   sql.raw(`s.external_id, s.target_key, s.status, s.base, decode(s.base_hash, 'hex'), s.version, s.etag,
   ${instantValue('s.lo')}, ${instantValue('s.hi')}, s.tomb_version, s.is_tomb_soft, s.is_tomb_unversioned,
-  ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), clock_timestamp(),
+  ${instantValue('s.alive_at')}, s.applied_seq, to_timestamp(s.regress_seen_at / 1e6), s.shadow, s.local_version, clock_timestamp(),
   CASE WHEN s.status = 'tombstone' THEN clock_timestamp() END`);
 
 const recordset = (states: readonly RecordState[]) => sql`jsonb_to_recordset(${JSON.stringify(
   states.map(toRow),
 )}::text::jsonb) AS s(external_id text, target_key text, status text, base jsonb, base_hash text, version numeric, etag text,
   lo float8, hi float8, tomb_version numeric, is_tomb_soft boolean, is_tomb_unversioned boolean, alive_at float8,
-  applied_seq bigint, regress_seen_at float8)`;
+  applied_seq bigint, regress_seen_at float8, shadow jsonb, local_version bigint)`;
 
 const finite = (at: number | null): number | null => (at === BEFORE_ALL ? null : at);
 
@@ -108,6 +110,8 @@ const toRow = (state: RecordState) => ({
   alive_at: finite(state.aliveAt),
   applied_seq: state.appliedSeq,
   regress_seen_at: state.regressSeenAt,
+  shadow: state.shadow,
+  local_version: state.localVersion,
 });
 
 /**
@@ -146,6 +150,8 @@ const toState = (row: StateRow): RecordState => ({
   aliveAt: row.alive_at ?? BEFORE_ALL,
   appliedSeq: Number(row.applied_seq),
   regressSeenAt: row.regress_seen_at,
+  shadow: row.shadow === null ? null : JSON.parse(row.shadow),
+  localVersion: Number(row.local_version),
 });
 
 const toVersion = (text: string | null): bigint | null => (text === null ? null : BigInt(text));

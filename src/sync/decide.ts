@@ -181,6 +181,8 @@ const alive = (state: RecordState, seen: Observation): RecordState => ({
   hi: seen.hi,
   aliveAt: Math.max(state.aliveAt, seen.hi),
   appliedSeq: state.appliedSeq + 1,
+  shadow: state.shadow,
+  localVersion: state.localVersion,
 });
 
 const isDirectRead = (seen: Observation): boolean => seen.channel === 'get' || seen.channel === 'push';

@@ -21,4 +21,20 @@ export type SyncDeps = {
 };
 
 /** Places between two durable steps where a process may die; `docs/architecture.md` says what follows each. */
-export type CrashPoint = 'C3' | 'C4' | 'C5' | 'C6' | 'C8' | 'C9' | 'C10' | 'C11' | 'C12';
+export type CrashPoint =
+  | 'C3'
+  | 'C4'
+  | 'C5'
+  | 'C6'
+  | 'C8'
+  | 'C9'
+  | 'C10'
+  | 'C11'
+  | 'C12'
+  | 'C14'
+  | 'C15'
+  | 'C16'
+  | 'C17'
+  | 'C18'
+  | 'C19'
+  | 'C21';

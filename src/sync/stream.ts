@@ -5,6 +5,7 @@ import type { TargetTable } from '../model/target.ts';
 import type { SourceClient } from '../source/client.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from '../source/definition.ts';
 import type { Lookups } from './lookups.ts';
+import type { TwoWay } from './two-way.ts';
 
 /** How a source is asked for what changed since a key. */
 export type ChangedSince = {
@@ -38,6 +39,8 @@ export type Stream = {
   readonly deadlineMs: number;
   /** Tables that its mapping looks ids up in; null when it looks up none. */
   readonly lookups: Lookups | null;
+  /** How edits of its rows reach the source; null for a mirror. */
+  readonly twoWay: TwoWay | null;
 };
 
 export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;

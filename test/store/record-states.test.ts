@@ -31,6 +31,8 @@ const anyState: fc.Arbitrary<RecordState> = fc.record({
   aliveAt: instant,
   appliedSeq: fc.nat(),
   regressSeenAt: fc.option(fc.integer({ min: 0, max: 4_102_444_800_000_000 }), { nil: null }),
+  shadow: fc.option(fc.record({ name: fc.option(fc.constantFrom('Ada', ''), { nil: null }) }), { nil: null }),
+  localVersion: fc.nat(),
 });
 
 test('a state comes back exactly as it was stored, to the microsecond and the last digit', async (t) => {

@@ -65,6 +65,8 @@ const anyState: fc.Arbitrary<RecordState> = fc.record({
   aliveAt: instant,
   appliedSeq: fc.nat(9),
   regressSeenAt: fc.option(instant, { nil: null }),
+  shadow: fc.constant(null),
+  localVersion: fc.constant(0),
 });
 const anySighting: fc.Arbitrary<Observation> = fc
   .record({

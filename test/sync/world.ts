@@ -54,6 +54,7 @@ export type WorldOptions = Partial<Capabilities> &
     readonly pagination?: 'cursor' | 'link_header';
     readonly database?: TestDatabase;
     readonly lookups?: Stream['lookups'];
+    readonly twoWay?: Stream['twoWay'];
     /** Instead of the plain one. */
     readonly mapper?: (target: Stream['target']) => Stream['mapper'];
   };
@@ -96,6 +97,7 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     deletions: options.deletions ?? { maxShare: 0.1, minimum: 20 },
     repairs: options.repairs ?? false,
     lookups: options.lookups ?? null,
+    twoWay: options.twoWay ?? null,
     deadlineMs: options.deadlineMs ?? DAY_MS,
   };
   await registerStream(db, KEY, stream.mapper.fingerprint);

@@ -1,0 +1,136 @@
+import type { ChangeToken } from '../model/change-token.ts';
+import type { Conflict, ConflictOutcome, NewConflict } from '../model/conflict.ts';
+import type { NewHint } from '../model/hint.ts';
+import type { Instant } from '../model/instant.ts';
+import type { Content, Observation } from '../model/observation.ts';
+import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
+import type { RecordState } from '../model/record-state.ts';
+import type { Settled } from '../store/dead-letters.ts';
+import type { HistoryEntry } from '../store/record-history.ts';
+
+/**
+ * What the two-way flows ask of the database, for one stream, inside one transaction. `openRecordTx` carries it out in SQL;
+ * the simulation puts a store in memory in its place, so that the very same flows run in both.
+ *
+ * Locks are always taken in this order: record states (by id), rows of the target (by key), everything else.
+ */
+export type RecordTx = {
+  /** The database's clock, not the transaction's start. */
+  readonly now: () => Promise<Instant>;
+
+  /** States of these records, locked in the order of their ids. Those never seen come as `none`, and are locked as well. */
+  readonly lockStates: (ids: readonly string[]) => Promise<ReadonlyMap<string, RecordState>>;
+  readonly saveStates: (states: readonly RecordState[]) => Promise<void>;
+  /** Ids of the records that live in these rows: states `live` (or kept by a conflict) whose target key it is. */
+  readonly findByTargetKey: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
+
+  /** Rows by key as canonical content, locked. Missing rows are not in the map. Throws a lock time-out. */
+  readonly lockRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
+  /**
+   * Inserts or updates rows, as our own writes (not captured). Unchanged ones are not written. @returns every one of them as
+   * the table now holds it, by key: a trigger of the user's may have changed what was written.
+   */
+  readonly writeRows: (contents: readonly Content[]) => Promise<ReadonlyMap<string, Content>>;
+  /** Removes rows, or stamps them as deleted, as our own writes. */
+  readonly removeRows: (targetKeys: readonly string[]) => Promise<void>;
+  /** Gives a row its new key and content in one write of ours. @returns it as stored; null when there is no such row. */
+  readonly rekeyRow: (targetKey: string, content: Content) => Promise<Content | null>;
+
+  /** Captured edits, removed as they are taken: never read by id, since ids become visible out of order. */
+  readonly takeLocalChanges: (limit: number) => Promise<readonly LocalChange[]>;
+
+  /** Pushes in flight (`calling`, `unknown`) of these records. */
+  readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
+  /** Creates of this stream that are not settled (`ready`, `calling`, `unknown`), oldest first, bounded. */
+  readonly openCreates: () => Promise<readonly Push[]>;
+  /** Makes sure that a ready push of each row exists: edits add up, the earliest times stay. */
+  readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<void>;
+  /** Ends ready pushes of these rows: there is nothing left to send. */
+  readonly dropPushes: (targetKeys: readonly string[]) => Promise<void>;
+  /** Due ready pushes that have nothing in flight of the same row, locked (those locked elsewhere are skipped). */
+  readonly lockDuePushes: (limit: number) => Promise<readonly Push[]>;
+  /** `unknown` pushes that are due, and `calling` ones whose lease has run out, which become `unknown`; held from now on. */
+  readonly claimUnknown: (limit: number, leaseMs: number) => Promise<readonly HeldPush[]>;
+  /** A locked ready push becomes `calling`, with all that its request needs, and is held. */
+  readonly startCall: (push: Push, call: StartedCall) => Promise<HeldPush>;
+  /** Locks a held push again. @returns as it stands; null when the lease was lost: roll back and forget the answer. */
+  readonly lockHeld: (push: HeldPush) => Promise<HeldPush | null>;
+  /** A locked push moves on. It ends the hold. */
+  readonly finishPush: (push: Push, move: PushMove) => Promise<void>;
+  /** When calls for this row were started, since a moment: what its budget counts. */
+  readonly countCalls: (targetKey: string, since: Instant) => Promise<number>;
+
+  readonly insertToken: (token: ChangeToken) => Promise<void>;
+  readonly saveToken: (token: ChangeToken) => Promise<void>;
+  readonly readToken: (id: string) => Promise<ChangeToken | null>;
+  /** Tokens of these records that have not expired, newest first, bounded for each record. */
+  readonly tokensOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, readonly ChangeToken[]>>;
+
+  /** Open conflicts (without outcome) of these rows. */
+  readonly openConflicts: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Conflict>>;
+  /** Keeps what met. One that is open for the row already is brought up to date instead. */
+  readonly recordConflicts: (conflicts: readonly NewConflict[]) => Promise<void>;
+  readonly closeConflict: (id: string, outcome: ConflictOutcome, by: string) => Promise<void>;
+
+  /** Asks for reads by id; owes a full run where nothing can be read by id. */
+  readonly wantReads: (hints: readonly NewHint[]) => Promise<void>;
+  readonly appendHistory: (entries: readonly HistoryEntry[]) => Promise<void>;
+  /** Closes open dead letters that these sightings answer. */
+  readonly supersede: (settled: readonly Settled[]) => Promise<void>;
+  /** Removals of rows are held back for a person: what is planned of them is parked. */
+  readonly holdDeletes: (reason: string) => Promise<void>;
+  readonly areDeletesHeld: () => Promise<boolean>;
+  readonly countLive: () => Promise<number>;
+  /** The source refuses our credentials: everything but webhooks waits. */
+  readonly pauseForAuth: (detail: string) => Promise<void>;
+  /** Nothing is sent to the source before this moment, by any replica. */
+  readonly blockUntil: (at: Instant) => Promise<void>;
+};
+
+export type RecordStore = {
+  /** Commits when the work resolves. Nothing is requested of a source inside. */
+  readonly transaction: <T>(work: (tx: RecordTx) => Promise<T>) => Promise<T>;
+};
+
+/** `op`: a row was inserted, updated or removed, or the whole table was emptied (`T`, with an empty key). */
+export type LocalChange = {
+  readonly targetKey: string;
+  readonly op: 'I' | 'U' | 'D' | 'T';
+  readonly at: Instant;
+};
+
+export type StartedCall = {
+  readonly op: Push['op'];
+  readonly externalId: string | null;
+  readonly snapshot: Content | null;
+  readonly patch: Content | null;
+  readonly request: SavedRequest;
+  readonly ifMatch: string | null;
+  readonly preVersion: bigint | null;
+  readonly tokenId: string;
+  readonly leaseMs: number;
+  /** Before the lease's end, so that nothing is sent by one who may have lost it. */
+  readonly deadline: Instant;
+};
+
+export type PushMove =
+  | { readonly to: 'done' }
+  /** Done, and the row is to be looked at again. */
+  | { readonly to: 'again'; readonly runAt: Instant; readonly errorCode: string | null; readonly error: string | null }
+  /** Stays (or becomes) unknown, to be looked at then. */
+  | {
+      readonly to: 'unknown';
+      readonly runAt: Instant;
+      readonly errorCode: string | null;
+      readonly error: string | null;
+    }
+  | {
+      readonly to: 'parked';
+      readonly reason: ParkReason;
+      readonly errorCode: string | null;
+      /** Words for a person; no value of the record. */
+      readonly error: string;
+    };
+
+/** An observation that a token keeps. */
+export type Echo = Observation;
