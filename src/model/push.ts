@@ -71,7 +71,7 @@ export type Push = {
   /** Nothing may be sent after it. */
   readonly deadline: Instant | null;
   readonly runAt: Instant;
-  /** When the oldest edit in it was captured. */
+  /** When the latest edit in it was captured. */
   readonly editedAt: Instant;
   readonly attempt: number;
   readonly leaseToken: string | null;

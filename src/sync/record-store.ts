@@ -2,7 +2,7 @@ import type { ChangeToken } from '../model/change-token.ts';
 import type { Conflict, ConflictOutcome, NewConflict } from '../model/conflict.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { Instant } from '../model/instant.ts';
-import type { Content, Observation } from '../model/observation.ts';
+import type { Content } from '../model/observation.ts';
 import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
@@ -43,7 +43,9 @@ export type RecordTx = {
   readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
   /** Creates of this stream that are not settled (`ready`, `calling`, `unknown`), oldest first, bounded. */
   readonly openCreates: () => Promise<readonly Push[]>;
-  /** Makes sure that a ready push of each row exists: edits add up, the earliest times stay. */
+  /** When these rows were last edited, as far as captured and not yet sent. Only asked where the newest value wins. */
+  readonly lastEditsOf: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Instant>>;
+  /** Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay. */
   readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<void>;
   /** Ends ready pushes of these rows: there is nothing left to send. */
   readonly dropPushes: (targetKeys: readonly string[]) => Promise<void>;
@@ -131,6 +133,3 @@ export type PushMove =
       /** Words for a person; no value of the record. */
       readonly error: string;
     };
-
-/** An observation that a token keeps. */
-export type Echo = Observation;

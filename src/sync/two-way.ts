@@ -46,6 +46,8 @@ export type TwoWay = {
   readonly writes: { readonly [op in PushOp]: WriteEndpoint | null };
   /** For what both sides changed, by property. */
   readonly policyOf: (property: string) => ConflictPolicy;
+  /** Some property's newest value wins: times of edits are read for that. */
+  readonly comparesTimes: boolean;
   /** For records that one side changed and the other deleted. */
   readonly recordPolicy: ConflictPolicy;
   /** Whose values stand where a row existed before its record was first seen. */
