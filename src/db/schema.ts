@@ -324,6 +324,8 @@ export const outboxPushes = syncSchema.table(
     integration: text('integration').notNull(),
     entity: text('entity').notNull(),
     op: text('op').notNull().default('update'),
+    /** Whose values it brings: the row's, or a request's that wait here until the source has confirmed them. */
+    carries: text('carries').notNull().default('row'),
     externalId: text('external_id'),
     targetKey: text('target_key').notNull(),
     state: text('state').notNull().default('ready'),
@@ -361,6 +363,7 @@ export const outboxPushes = syncSchema.table(
     index('outbox_pushes_calls').on(table.integration, table.entity, table.targetKey, table.firstCallAt),
     index('outbox_pushes_finished').on(table.finishedAt).where(sql`state = 'done'`),
     check('outbox_pushes_op', sql`op IN ('create','update','delete')`),
+    check('outbox_pushes_carries', sql`carries = 'row' OR (carries = 'request' AND state <> 'ready')`),
     check('outbox_pushes_state', sql`state IN ('ready','calling','unknown','parked','done')`),
     check('outbox_pushes_lease', sql`(lease_token IS NULL) = (lease_expires_at IS NULL)`),
     check('outbox_pushes_calling', sql`state <> 'calling' OR (lease_token IS NOT NULL AND request IS NOT NULL)`),
@@ -370,6 +373,25 @@ export const outboxPushes = syncSchema.table(
       sql`park_reason IN ('refused','create_unknown','loop_suspected','mass_delete','unmappable','cannot_settle')`,
     ),
     check('outbox_pushes_done', sql`(state = 'done') = (finished_at IS NOT NULL)`),
+  ],
+);
+
+/** Idempotency keys that clients sent with creates, for a day: the same key stands for the same row. */
+export const editKeys = syncSchema.table(
+  'edit_keys',
+  {
+    integration: text('integration').notNull(),
+    entity: text('entity').notNull(),
+    /** SHA-256 of the key, and of what was to be created. */
+    keyHash: bytea('key_hash').notNull(),
+    requestHash: bytea('request_hash').notNull(),
+    targetKey: text('target_key').notNull(),
+    pushId: uuid('push_id').notNull(),
+    createdAt: instant('created_at').notNull().default(now),
+  },
+  (table) => [
+    primaryKey({ name: 'edit_keys_pkey', columns: [table.integration, table.entity, table.keyHash] }),
+    index('edit_keys_created_at').on(table.createdAt),
   ],
 );
 

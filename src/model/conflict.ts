@@ -26,7 +26,10 @@ export type NewConflict = {
   readonly targetKey: string;
   readonly kind: ConflictKind;
   readonly fields: readonly string[];
-  /** Of the named fields, or of the whole record where it was deleted. */
+  /**
+   * Of the named fields, or of the whole record where it was deleted. Of an open one always the whole record, and `remote` is
+   * the latest that was seen: its resolution applies just that.
+   */
   readonly base: Content | null;
   readonly local: Content | null;
   readonly remote: Content | null;

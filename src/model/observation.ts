@@ -15,7 +15,10 @@ export type Origin =
   | { readonly kind: 'delivery'; readonly id: string }
   | { readonly kind: 'run'; readonly id: string }
   | { readonly kind: 'hint'; readonly id: string; readonly reason: string }
-  | { readonly kind: 'dead_letter'; readonly id: string };
+  | { readonly kind: 'dead_letter'; readonly id: string }
+  | { readonly kind: 'push'; readonly id: string }
+  /** A person or their program, by a route; `id` is what was asked for, such as `edit` or `resolve`. */
+  | { readonly kind: 'operator'; readonly id: string };
 
 /**
  * One sighting of one record. `[lo, hi]` holds a moment at which the content was true at the source.

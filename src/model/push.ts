@@ -50,6 +50,12 @@ export type SavedRequest = {
 export type Push = {
   readonly id: string;
   readonly op: PushOp;
+  /**
+   * Whose values it brings. `row`: what differs in the row when it is claimed. `request`: those of a caller of a stream that
+   * writes source-first; the row is as it was until the source has confirmed them. It begins as `calling` with its patch, is
+   * never `ready`, and a refusal ends it: nothing here has changed.
+   */
+  readonly carries: 'row' | 'request';
   /** Null for a create whose record has no id yet. */
   readonly externalId: string | null;
   readonly targetKey: string;

@@ -45,8 +45,11 @@ export type RecordTx = {
   readonly openCreates: () => Promise<readonly Push[]>;
   /** When these rows were last edited, as far as captured and not yet sent. Only asked where the newest value wins. */
   readonly lastEditsOf: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Instant>>;
-  /** Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay. */
-  readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<void>;
+  /**
+   * Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay.
+   * @returns the ids of those pushes, by target key.
+   */
+  readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<ReadonlyMap<string, string>>;
   /** Ends ready pushes of these rows: there is nothing left to send. */
   readonly dropPushes: (targetKeys: readonly string[]) => Promise<void>;
   /** Due ready pushes that have nothing in flight of the same row, locked (those locked elsewhere are skipped). */
@@ -55,6 +58,13 @@ export type RecordTx = {
   readonly claimUnknown: (limit: number, leaseMs: number) => Promise<readonly HeldPush[]>;
   /** A locked ready push becomes `calling`, with all that its request needs, and is held. */
   readonly startCall: (push: Push, call: StartedCall) => Promise<HeldPush>;
+  /**
+   * A new push that carries a request's values (`call.patch`) begins as `calling`, held. @returns null when another push of
+   * the row is in flight.
+   */
+  readonly startRequest: (targetKey: string, call: StartedCall) => Promise<HeldPush | null>;
+  /** Any push by its id, locked until the transaction ends; null when there is none. */
+  readonly lockPush: (id: string) => Promise<Push | null>;
   /** Locks a held push again. @returns as it stands; null when the lease was lost: roll back and forget the answer. */
   readonly lockHeld: (push: HeldPush) => Promise<HeldPush | null>;
   /** A locked push moves on. It ends the hold. */
@@ -73,6 +83,11 @@ export type RecordTx = {
   /** Keeps what met. One that is open for the row already is brought up to date instead. */
   readonly recordConflicts: (conflicts: readonly NewConflict[]) => Promise<void>;
   readonly closeConflict: (id: string, outcome: ConflictOutcome, by: string) => Promise<void>;
+
+  /** What a client's idempotency key stands for; null when it is new, or older than a day. */
+  readonly findEditKey: (keyHash: string) => Promise<EditKey | null>;
+  /** Keeps it for a day. Waits for a rival's. @returns false when the key stands for something already: roll back. */
+  readonly saveEditKey: (key: EditKey) => Promise<boolean>;
 
   /** Asks for reads by id; owes a full run where nothing can be read by id. */
   readonly wantReads: (hints: readonly NewHint[]) => Promise<void>;
@@ -99,6 +114,14 @@ export type LocalChange = {
   readonly targetKey: string;
   readonly op: 'I' | 'U' | 'D' | 'T';
   readonly at: Instant;
+};
+
+/** Hashes are SHA-256 in hex, of the key and of what was to be created. */
+export type EditKey = {
+  readonly keyHash: string;
+  readonly requestHash: string;
+  readonly targetKey: string;
+  readonly pushId: string;
 };
 
 export type StartedCall = {
