@@ -97,4 +97,6 @@ export type PushWish = {
   /** Not before. */
   readonly runAt: Instant;
   readonly editedAt: Instant;
+  /** The row was removed, as far as the edits tell: counted, so that many at once are noticed, and never relied upon. */
+  readonly isRemoval?: boolean;
 };

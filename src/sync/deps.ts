@@ -31,6 +31,7 @@ export type CrashPoint =
   | 'C10'
   | 'C11'
   | 'C12'
+  | 'C13'
   | 'C14'
   | 'C15'
   | 'C16'

@@ -52,10 +52,21 @@ export type RecordTx = {
   readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<ReadonlyMap<string, string>>;
   /** Ends ready pushes of these rows: there is nothing left to send. */
   readonly dropPushes: (targetKeys: readonly string[]) => Promise<void>;
-  /** Due ready pushes that have nothing in flight of the same row, locked (those locked elsewhere are skipped). */
-  readonly lockDuePushes: (limit: number) => Promise<readonly Push[]>;
-  /** `unknown` pushes that are due, and `calling` ones whose lease has run out, which become `unknown`; held from now on. */
+  /**
+   * Due ready pushes that nothing stands in the way of, longest due first, not locked: states and rows are locked before
+   * them. In the way stand a push in flight of the same row, an open conflict of it, a create of it that is parked though
+   * the source may have it (`create_unknown`, `cannot_settle`), and a source that is paused or asked for a wait.
+   */
+  readonly duePushes: (limit: number) => Promise<readonly Push[]>;
+  /** Those of the named pushes that are still ready, locked; those locked elsewhere are left out. */
+  readonly lockReady: (ids: readonly string[]) => Promise<readonly Push[]>;
+  /**
+   * `unknown` pushes that are due, and `calling` ones whose lease has run out, which become `unknown`; held from now on, an
+   * attempt more. None while the source is paused or asked for a wait.
+   */
   readonly claimUnknown: (limit: number, leaseMs: number) => Promise<readonly HeldPush[]>;
+  /** Its request may be sent once more until then. @returns false when the lease was lost. */
+  readonly moveDeadline: (push: HeldPush, deadline: Instant) => Promise<boolean>;
   /** A locked ready push becomes `calling`, with all that its request needs, and is held. */
   readonly startCall: (push: Push, call: StartedCall) => Promise<HeldPush>;
   /**
@@ -69,7 +80,14 @@ export type RecordTx = {
   readonly lockHeld: (push: HeldPush) => Promise<HeldPush | null>;
   /** A locked push moves on. It ends the hold. */
   readonly finishPush: (push: Push, move: PushMove) => Promise<void>;
-  /** When calls for this row were started, since a moment: what its budget counts. */
+  /** Ends parked pushes of these rows: what they could not bring is there, or no longer wanted. */
+  readonly dropParked: (targetKeys: readonly string[]) => Promise<void>;
+  /** Parked pushes for this reason, locked, oldest first; those locked elsewhere are left out. */
+  readonly lockParked: (reason: ParkReason, limit: number) => Promise<readonly Push[]>;
+  /**
+   * How many calls for this row were started since a moment, without those that the source surely did not carry out (their
+   * tokens are rejected): what its budget counts.
+   */
   readonly countCalls: (targetKey: string, since: Instant) => Promise<number>;
 
   readonly insertToken: (token: ChangeToken) => Promise<void>;
@@ -97,6 +115,11 @@ export type RecordTx = {
   /** Removals of rows are held back for a person: what is planned of them is parked. */
   readonly holdDeletes: (reason: string) => Promise<void>;
   readonly areDeletesHeld: () => Promise<boolean>;
+  readonly liftDeletes: () => Promise<void>;
+  /** How many pushes were planned for removed rows since a moment, whatever became of them. */
+  readonly countRemovals: (since: Instant) => Promise<number>;
+  /** Live records whose row is not in the table, in the order of their ids, after an id (null: from the first). */
+  readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;
   readonly countLive: () => Promise<number>;
   /** The source refuses our credentials: everything but webhooks waits. */
   readonly pauseForAuth: (detail: string) => Promise<void>;
@@ -108,6 +131,8 @@ export type RecordStore = {
   /** Commits when the work resolves. Nothing is requested of a source inside. */
   readonly transaction: <T>(work: (tx: RecordTx) => Promise<T>) => Promise<T>;
 };
+
+export type MissingRow = { readonly externalId: string; readonly targetKey: string };
 
 /** `op`: a row was inserted, updated or removed, or the whole table was emptied (`T`, with an empty key). */
 export type LocalChange = {
@@ -140,8 +165,17 @@ export type StartedCall = {
 
 export type PushMove =
   | { readonly to: 'done' }
-  /** Done, and the row is to be looked at again. */
-  | { readonly to: 'again'; readonly runAt: Instant; readonly errorCode: string | null; readonly error: string | null }
+  /**
+   * Done, and the row is to be looked at again: a ready push of it exists from now on, with the edits of this one added.
+   * `attempt`: attempts that count so far, 0 to begin anew.
+   */
+  | {
+      readonly to: 'again';
+      readonly runAt: Instant;
+      readonly attempt: number;
+      readonly errorCode: string | null;
+      readonly error: string | null;
+    }
   /** Stays (or becomes) unknown, to be looked at then. */
   | {
       readonly to: 'unknown';
