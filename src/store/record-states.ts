@@ -65,6 +65,34 @@ export async function saveStates(tx: Db, key: StreamKey, states: readonly Record
   );
 }
 
+/**
+ * Ids of the records that live in rows of these keys, by key: live ones, and deleted ones whose row an open conflict keeps.
+ * Each by an index of its own; a record without a key of its own lives in the row of its id.
+ */
+export async function findByTargetKey(
+  db: Db,
+  key: StreamKey,
+  targetKeys: readonly string[],
+): Promise<Map<string, string>> {
+  if (targetKeys.length === 0) return new Map();
+  const keys = sql`${sql.param([...targetKeys])}::text[]`;
+  const ofStream = sql`r.integration = ${key.integration} AND r.entity = ${key.entity}`;
+  const rows = await queryRows<{ target_key: string; external_id: string }>(
+    db,
+    sql`SELECT c.target_key, r.external_id FROM sync.conflicts c JOIN sync.record_states r
+            ON r.integration = c.integration AND r.entity = c.entity AND r.external_id = c.external_id
+        WHERE c.integration = ${key.integration} AND c.entity = ${key.entity} AND c.outcome IS NULL
+          AND c.target_key = ANY(${keys}) AND r.status = 'tombstone'
+        UNION ALL
+        SELECT r.external_id, r.external_id FROM sync.record_states r
+        WHERE ${ofStream} AND r.external_id = ANY(${keys}) AND r.target_key IS NULL AND r.status = 'live'
+        UNION ALL
+        SELECT r.target_key, r.external_id FROM sync.record_states r
+        WHERE ${ofStream} AND r.target_key = ANY(${keys}) AND r.status = 'live'`,
+  );
+  return new Map(rows.map((row) => [row.target_key, row.external_id]));
+}
+
 /** How many records of a stream are live. */
 export async function countLive(db: Db, key: StreamKey): Promise<number> {
   const rows = await queryRows<{ n: string }>(

@@ -98,6 +98,24 @@ export async function requireFullRun(tx: Db, key: StreamKey): Promise<void> {
   );
 }
 
+/** Why removals of rows are held back, in words; null while they are pushed. */
+export async function readHeldDeletes(db: Db, key: StreamKey): Promise<string | null> {
+  const [row] = await queryRows<{ held_deletes: string | null }>(
+    db,
+    sql`SELECT held_deletes FROM sync.streams WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+  return row?.held_deletes ?? null;
+}
+
+/** Holds removals of rows back for a person, or (with null) lets them go on. The first reason stays. */
+export async function holdDeletes(tx: Db, key: StreamKey, reason: string | null): Promise<void> {
+  await queryRows(
+    tx,
+    sql`UPDATE sync.streams SET held_deletes = CASE WHEN ${reason}::text IS NULL THEN NULL ELSE coalesce(held_deletes, ${reason}) END
+        WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+  );
+}
+
 /** Stops or (with null) resumes a stream, saying why. */
 export async function pauseStream(db: Db, key: StreamKey, reason: string | null): Promise<void> {
   await queryRows(

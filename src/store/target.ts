@@ -1,8 +1,18 @@
-import { type SQL, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
 import { queryRows } from '../db/query.ts';
+import {
+  columnOf,
+  comparable,
+  contentColumns,
+  keyColumn,
+  keyRows,
+  populated,
+  quote,
+  tableName,
+} from '../db/target-sql.ts';
 import type { Content } from '../model/observation.ts';
-import type { TargetColumn, TargetTable } from '../model/target.ts';
+import type { TargetTable } from '../model/target.ts';
 
 /**
  * Inserts or updates the rows of the given contents, by the table's key. Rows that hold these values already are not
@@ -142,41 +152,3 @@ async function isUnique(db: Db, table: TargetTable): Promise<boolean> {
   );
   return rows.length > 0;
 }
-
-/** Rows typed by the table itself, so that every column type a user has is cast as PostgreSQL would on insert. */
-const populated = (table: TargetTable, contents: readonly Content[], suffix = ''): SQL =>
-  sql`jsonb_populate_recordset(${sql.raw(`NULL::${tableName(table)}`)}, ${toColumnJson(table, contents)}::text::jsonb)
-      ${sql.raw(suffix)} AS p`;
-
-function toColumnJson(table: TargetTable, contents: readonly Content[]): string {
-  const renames = Object.entries(table.columns);
-  const rows = contents.map((content) => {
-    const row: Record<string, unknown> = {};
-    for (const [property, column] of renames) if (property in content) row[column.name] = content[property];
-    return row;
-  });
-  return JSON.stringify(rows);
-}
-
-const keyRows = (table: TargetTable, keys: readonly string[]): Content[] =>
-  keys.map((key) => ({ [table.keyProperty]: key }));
-
-function columnOf(table: TargetTable, property: string): TargetColumn {
-  const column = table.columns[property];
-  if (column === undefined) throw new TypeError(`No column for property ${property} of ${table.name}`);
-  return column;
-}
-
-const keyColumn = (table: TargetTable): TargetColumn => columnOf(table, table.keyProperty);
-const contentColumns = (table: TargetTable): TargetColumn[] =>
-  table.contentProperties.map((property) => columnOf(table, property));
-
-/** Types without an equality operator of their own are compared as text. */
-function comparable(alias: string, column: TargetColumn): string {
-  const name = `${alias}.${quote(column.name)}`;
-  if (column.kind === 'other' || column.sqlType === 'json') return `${name}::text`;
-  return name;
-}
-
-const quote = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;
-const tableName = (table: TargetTable): string => `${quote(table.schema)}.${quote(table.name)}`;

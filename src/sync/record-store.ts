@@ -2,7 +2,7 @@ import type { ChangeToken } from '../model/change-token.ts';
 import type { Conflict, ConflictOutcome, NewConflict } from '../model/conflict.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { Instant } from '../model/instant.ts';
-import type { Content } from '../model/observation.ts';
+import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
@@ -18,17 +18,22 @@ export type RecordTx = {
   /** The database's clock, not the transaction's start. */
   readonly now: () => Promise<Instant>;
 
+  /** States of these records as committed, not locked: nothing may be decided by them for good. Those never seen are not in the map. */
+  readonly readStates: (ids: readonly string[]) => Promise<ReadonlyMap<string, RecordState>>;
   /** States of these records, locked in the order of their ids. Those never seen come as `none`, and are locked as well. */
   readonly lockStates: (ids: readonly string[]) => Promise<ReadonlyMap<string, RecordState>>;
   readonly saveStates: (states: readonly RecordState[]) => Promise<void>;
   /** Ids of the records that live in these rows: states `live` (or kept by a conflict) whose target key it is. */
   readonly findByTargetKey: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 
+  /** As `lockRows`, but neither locks nor waits. */
+  readonly readRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /** Rows by key as canonical content, locked. Missing rows are not in the map. Throws a lock time-out. */
   readonly lockRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /**
    * Inserts or updates rows, as our own writes (not captured). Unchanged ones are not written. @returns every one of them as
-   * the table now holds it, by key: a trigger of the user's may have changed what was written.
+   * the table now holds it, by key: a trigger of the user's may have changed what was written. Rows that were not locked
+   * before are locked first. Throws what counts as a lock time-out when a row has come to stand where there was none.
    */
   readonly writeRows: (contents: readonly Content[]) => Promise<ReadonlyMap<string, Content>>;
   /** Removes rows, or stamps them as deleted, as our own writes. */
@@ -95,6 +100,10 @@ export type RecordTx = {
   readonly readToken: (id: string) => Promise<ChangeToken | null>;
   /** Tokens of these records that have not expired, newest first, bounded for each record. */
   readonly tokensOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, readonly ChangeToken[]>>;
+  /** Keeps the first sighting that matched a pending write, to settle it by; of any other token nothing changes. */
+  readonly keepEcho: (tokenId: string, seen: Observation) => Promise<void>;
+  /** Counts one more echo for each of these tokens. Waits for nobody: a count may be lost. */
+  readonly countEchoes: (tokenIds: readonly string[]) => Promise<void>;
 
   /** Open conflicts (without outcome) of these rows. */
   readonly openConflicts: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Conflict>>;

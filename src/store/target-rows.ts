@@ -1,0 +1,151 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Db } from '../db/connect.ts';
+import { queryRows } from '../db/query.ts';
+import {
+  columnOf,
+  comparable,
+  contentColumns,
+  keyColumn,
+  keyRows,
+  populated,
+  quote,
+  tableName,
+} from '../db/target-sql.ts';
+import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
+import type { TargetTable } from '../model/target.ts';
+
+/** Content of a row by property, as the database writes it: not canonical yet. Exact numbers are text. */
+export type RawRow = { readonly [property: string]: JsonValue };
+
+export type FoundRow = {
+  /** The key as it was asked for. */
+  readonly key: string;
+  readonly row: RawRow;
+  /** Kept in the table and stamped as deleted: for the flows there is no such row. */
+  readonly isStamped: boolean;
+};
+
+/** Rows of the given keys; missing ones are left out. `locked`: until the transaction ends, taken in the order of keys. */
+export async function readTargetRows(
+  db: Db,
+  table: TargetTable,
+  keys: readonly string[],
+  lock: 'locked' | 'unlocked',
+): Promise<FoundRow[]> {
+  if (keys.length === 0) return [];
+  const key = quote(keyColumn(table).name);
+  const rows = await queryRows<{ place: number; row: string; stamped: boolean }>(
+    db,
+    sql`SELECT w.place, to_json(f) ->> 'stamped' = 'true' AS stamped, to_json(f)::text AS row
+        FROM (SELECT ${sql.raw(`p.${key} AS key`)}, p.ordinality::int AS place
+              FROM ${populated(table, keyRows(table, keys), ' WITH ORDINALITY')} ORDER BY 1) AS w
+        CROSS JOIN LATERAL (
+          SELECT ${sql.raw(`${values(table, 'r')}, ${stamped(table, 'r')} AS stamped FROM ${tableName(table)} AS r`)}
+          WHERE ${sql.raw(`r.${key}`)} = w.key LIMIT 1 ${sql.raw(lock === 'locked' ? 'FOR UPDATE' : '')}) AS f`,
+  );
+  return rows.flatMap(({ place, row, stamped: isStamped }) => {
+    const asked = keys[Number(place) - 1];
+    return asked === undefined ? [] : [{ key: asked, row: toRaw(table, row), isStamped }];
+  });
+}
+
+/** Adds rows. Where one of the key stands already nothing is written, and nothing returned for it. @returns rows as stored. */
+export async function insertTargetRows(tx: Db, table: TargetTable, contents: readonly Content[]): Promise<RawRow[]> {
+  if (contents.length === 0) return [];
+  const { names, given } = assigned(table);
+  return await returning(
+    tx,
+    table,
+    sql`${sql.raw(`INSERT INTO ${tableName(table)} AS r (${names.join(', ')}) SELECT ${given.join(', ')} FROM `)}
+        ${populated(table, contents)} ${sql.raw(`ON CONFLICT (${quote(keyColumn(table).name)}) DO NOTHING`)}`,
+  );
+}
+
+/** Writes rows that stand in the table, stamped ones included. Unchanged ones are not written. @returns the written ones as stored. */
+export async function updateTargetRows(tx: Db, table: TargetTable, contents: readonly Content[]): Promise<RawRow[]> {
+  if (contents.length === 0) return [];
+  const { names, given } = assigned(table);
+  const key = quote(keyColumn(table).name);
+  const content = contentColumns(table);
+  const differs = `(${content.map((column) => comparable('r', column)).join(', ')})
+    IS DISTINCT FROM (${content.map((column) => comparable('p', column)).join(', ')}) OR ${stamped(table, 'r')}`;
+  return await returning(
+    tx,
+    table,
+    sql`${sql.raw(`UPDATE ${tableName(table)} AS r SET ${names.map((name, place) => `${name} = ${given[place]}`).join(', ')} FROM `)}
+        ${populated(table, contents)} WHERE ${sql.raw(`r.${key} = p.${key} AND (${differs})`)}`,
+  );
+}
+
+/** Gives the row of `key` other content, its key included. @returns it as stored; null when there is no such row. */
+export async function rekeyTargetRow(
+  tx: Db,
+  table: TargetTable,
+  key: string,
+  content: Content,
+): Promise<RawRow | null> {
+  const { names, given } = assigned(table);
+  const column = quote(keyColumn(table).name);
+  const held = sql`SELECT ${sql.raw(`p.${column}`)} FROM ${populated(table, keyRows(table, [key]))}`;
+  const [row] = await returning(
+    tx,
+    table,
+    sql`${sql.raw(`UPDATE ${tableName(table)} AS r SET ${names.map((name, place) => `${name} = ${given[place]}`).join(', ')} FROM `)}
+        ${populated(table, [content])} WHERE ${sql.raw(`r.${column}`)} = (${held})`,
+  );
+  return row ?? null;
+}
+
+/**
+ * From here on, or no longer, statements of this transaction are our own writes: the capture trigger passes over those that
+ * we make, not over those that triggers of the user's make because of them.
+ */
+export async function markApplying(tx: Db, isApplying: boolean): Promise<void> {
+  await queryRows(tx, sql`SELECT set_config('sync.applying', ${isApplying ? '1' : ''}, true)`);
+}
+
+/** What every write of ours sets: the content, the stamps, and that the row is there. */
+function assigned(table: TargetTable): { names: string[]; given: string[] } {
+  const content = contentColumns(table);
+  const stamps = table.syncedAtProperties.map((property) => columnOf(table, property));
+  const deletedAt = table.deletedAtProperty === null ? [] : [columnOf(table, table.deletedAtProperty)];
+  return {
+    names: [...content, ...stamps, ...deletedAt].map((column) => quote(column.name)),
+    given: [
+      ...content.map((column) => `p.${quote(column.name)}`),
+      ...stamps.map(() => 'clock_timestamp()'),
+      ...deletedAt.map(() => 'NULL'),
+    ],
+  };
+}
+
+/** Runs a write and gives the rows that it wrote, as they stood after triggers BEFORE it and before those AFTER it. */
+async function returning(tx: Db, table: TargetTable, write: SQL): Promise<RawRow[]> {
+  const rows = await queryRows<{ row: string }>(
+    tx,
+    sql`WITH written AS (${write} RETURNING ${sql.raw(values(table, 'r'))}) SELECT to_json(written)::text AS row FROM written`,
+  );
+  return rows.map(({ row }) => toRaw(table, row));
+}
+
+/** Columns by place: a property's name may be longer than an identifier can be. */
+function values(table: TargetTable, alias: string): string {
+  return contentColumns(table)
+    .map(({ name, kind }, place) => {
+      const column = `${alias}.${quote(name)}`;
+      const isExact = kind === 'integer' || kind === 'decimal' || kind === 'text';
+      return `${isExact ? `${column}::text` : column} AS c${place}`;
+    })
+    .join(', ');
+}
+
+const stamped = (table: TargetTable, alias: string): string =>
+  table.deletedAtProperty === null
+    ? 'false'
+    : `${alias}.${quote(columnOf(table, table.deletedAtProperty).name)} IS NOT NULL`;
+
+function toRaw(table: TargetTable, text: string): RawRow {
+  const values: { readonly [column: string]: JsonValue } = JSON.parse(text);
+  return Object.fromEntries(table.contentProperties.map((property, place) => [property, values[`c${place}`] ?? null]));
+}
