@@ -14,6 +14,10 @@ export type PushParts = Pick<
   | 'lockDuePushes'
   | 'claimUnknown'
   | 'startCall'
+  | 'startRequest'
+  | 'lockPush'
+  | 'findEditKey'
+  | 'saveEditKey'
   | 'lockHeld'
   | 'finishPush'
   | 'countCalls'
@@ -47,6 +51,10 @@ export function pushParts(_tx: Db, _stream: Stream): PushParts {
     lockDuePushes: missing,
     claimUnknown: missing,
     startCall: missing,
+    startRequest: missing,
+    lockPush: missing,
+    findEditKey: missing,
+    saveEditKey: missing,
     lockHeld: missing,
     finishPush: missing,
     countCalls: missing,
