@@ -24,9 +24,12 @@ export type MergeInput = {
   readonly localAt: Instant | null;
   /** Settling a push: what was sent, of which row. */
   readonly pushed: { readonly snapshot: Content | null; readonly patch: Content } | null;
-  /** A person's choice for what both sides changed. */
-  readonly choice: 'local' | 'remote' | null;
+  /** A person's choice for what both sides changed: for all of it, or by property. Elsewhere the policy stands. */
+  readonly choice: Side | ReadonlyMap<string, Side> | null;
 };
+
+/** Whose value stands. */
+type Side = 'local' | 'remote';
 
 /** Both sides changed this property, or the row's own value was overwritten. */
 export type FieldConflict = {
@@ -125,7 +128,8 @@ function adoptProperty({ twoWay, row, incoming }: MergeInput, property: string):
 }
 
 function decideBoth(input: MergeInput, property: string): Choice {
-  const { twoWay, choice } = input;
+  const { twoWay } = input;
+  const choice = typeof input.choice === 'string' ? input.choice : (input.choice?.get(property) ?? null);
   const policy = twoWay.policyOf(property);
   const local: Choice = { ...KEEP_ROW, conflict: { kind: 'both_changed', policy, outcome: 'local' } };
   if (choice !== null) return choice === 'local' ? local : overruled('both_changed', policy);

@@ -1,0 +1,137 @@
+import { type Kind, kindOf } from '../lib/kind.ts';
+import { prepareColumn } from '../mapping/canonical.ts';
+import { Refusal } from '../mapping/refusal.ts';
+import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
+import type { TargetColumn, TargetTable } from '../model/target.ts';
+import type { TwoWay } from './two-way.ts';
+
+/** `create`: a new row. `some`: only the properties that are named. `whole`: every writable property. */
+export type EditForm = 'create' | 'some' | 'whole';
+
+/** What is wrong with one property of an edit. No part of any value is in it. */
+export type EditProblem = { readonly field: string; readonly expected: string; readonly received: Kind };
+
+/** The values of an edit in canonical form. */
+export type EditValues = {
+  /** Of writable properties. */
+  readonly values: Content;
+  /** Of read-only properties and the key, sent back by a caller who writes the whole record: they must be as they are. */
+  readonly repeated: Content;
+};
+
+export type ReadValues =
+  | { readonly ok: true; readonly edit: EditValues }
+  | { readonly ok: false; readonly problems: readonly EditProblem[] };
+
+/** Problems told at once; a body with more is no honest mistake. */
+const MAX_PROBLEMS = 50;
+/** Digits of which a number in JSON keeps each, whatever they are. */
+const MAX_EXACT_DIGITS = 15;
+/** Advice to who writes a mapping. */
+const OF_MAPPINGS = / \(`.*\)$/;
+/** Others are not repeated: they may be values that stand in the wrong place. */
+const NAME = /^[A-Za-z_$][\w$]{0,62}$/;
+
+type Editable = { readonly target: TargetTable; readonly twoWay: Pick<TwoWay, 'writable' | 'unmap'> };
+
+/**
+ * Reads the values of an edit: JSON by property of the mapping, into what the columns store. Also what has no way back to
+ * the source is refused here, before anything is written. Pure, never throws.
+ */
+export function readEditValues({ target, twoWay }: Editable, body: unknown, form: EditForm): ReadValues {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    return { ok: false, problems: [{ field: '(body)', expected: 'an object by property', received: kindOf(body) }] };
+  }
+  const problems: EditProblem[] = [];
+  const values: Record<string, JsonValue> = {};
+  const repeated: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(body)) {
+    if (problems.length === MAX_PROBLEMS) break;
+    const place = placeOf(target, twoWay, name, form);
+    const read = typeof place === 'object' ? readValue(place.column, value) : { ok: false as const, expected: place };
+    if (!read.ok)
+      problems.push({ field: NAME.test(name) ? name : '*', expected: read.expected, received: kindOf(value) });
+    else if (typeof place === 'object' && place.isRepeated) repeated[name] = read.value;
+    else values[name] = read.value;
+  }
+  for (const { field, expected } of missing(target, twoWay, body, form)) {
+    if (problems.length < MAX_PROBLEMS) problems.push({ field, expected, received: 'missing' });
+  }
+  if (problems.length === 0) {
+    const { [target.keyProperty]: _key, ...sent } = values;
+    const back = twoWay.unmap(sent);
+    if (!back.ok) {
+      const { property, expected } = back;
+      problems.push({ field: property, expected, received: kindOf(values[property]) });
+    }
+  }
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, edit: { values, repeated } };
+}
+
+type Place = { readonly column: TargetColumn; readonly isRepeated: boolean };
+
+/** The column of a property that this edit may name, or what was expected in place of the property. */
+function placeOf(target: TargetTable, twoWay: Editable['twoWay'], name: string, form: EditForm): Place | string {
+  const column = Object.hasOwn(target.columns, name) ? target.columns[name] : undefined;
+  if (column === undefined) return unknown(target, name);
+  if (name === target.keyProperty) {
+    if (form === 'create') return { column, isRepeated: false };
+    return form === 'whole'
+      ? { column, isRepeated: true }
+      : 'no key: a row keeps its own; create another, and delete it';
+  }
+  if (twoWay.writable.has(name)) return { column, isRepeated: false };
+  if (!target.contentProperties.includes(name)) return 'nothing: Syncline stamps it itself';
+  if (form === 'whole') return { column, isRepeated: true };
+  return 'nothing: it is read-only, since its mapping has no way back; change it at the source';
+}
+
+function unknown({ columns }: TargetTable, name: string): string {
+  const property = Object.entries(columns).find(([, column]) => column.name === name)?.[0];
+  if (property !== undefined) return `the property of the mapping, ${property}, not the name of its column`;
+  return 'a property of the mapping';
+}
+
+type ReadValue = { readonly ok: true; readonly value: JsonValue } | { readonly ok: false; readonly expected: string };
+
+function readValue(column: TargetColumn, value: unknown): ReadValue {
+  if (value === null) {
+    return column.isNotNull ? { ok: false, expected: 'a value: the column cannot be null' } : { ok: true, value };
+  }
+  // Read by JSON as the nearest number there is: which one was meant nobody knows any more.
+  if (column.kind === 'decimal' && typeof value === 'number' && digitsOf(value) > MAX_EXACT_DIGITS) {
+    return { ok: false, expected: `a number of at most ${MAX_EXACT_DIGITS} digits, or a longer one as text` };
+  }
+  try {
+    return { ok: true, value: prepareColumn(column)(value) };
+  } catch (error) {
+    if (!Refusal.isRefusal(error)) throw error;
+    return { ok: false, expected: error.expected.replace(OF_MAPPINGS, '') };
+  }
+}
+
+const digitsOf = (value: number): number =>
+  String(value)
+    .replace(/e.*$/, '')
+    .replace(/^-?0?\.?0*/, '')
+    .replace('.', '').length;
+
+/** What a whole record or a new row cannot do without. */
+function* missing(target: TargetTable, { writable }: Editable['twoWay'], body: object, form: EditForm) {
+  if (form === 'some') return;
+  for (const property of target.contentProperties) {
+    if (property === target.keyProperty || Object.hasOwn(body, property)) continue;
+    const column = target.columns[property];
+    if (column === undefined) continue;
+    if (form === 'whole' && writable.has(property)) {
+      yield { field: property, expected: 'every writable property; PATCH takes some of them' };
+    }
+    if (form === 'create' && column.isNotNull && !column.hasDefault) {
+      const expected = writable.has(property)
+        ? 'a value: the column cannot be null and has no default'
+        : 'a column that may be null or has a default: only the source gives its value';
+      yield { field: property, expected };
+    }
+  }
+}
