@@ -12,7 +12,7 @@ import {
   tableName,
 } from '../db/target-sql.ts';
 import type { JsonValue } from '../model/json.ts';
-import type { Content } from '../model/observation.ts';
+import type { Content, StreamKey } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
 
 /** Content of a row by property, as the database writes it: not canonical yet. Exact numbers are text. */
@@ -48,6 +48,30 @@ export async function readTargetRows(
     const asked = keys[Number(place) - 1];
     return asked === undefined ? [] : [{ key: asked, row: toRaw(table, row), isStamped }];
   });
+}
+
+export type RowlessRecord = { readonly externalId: string; readonly targetKey: string };
+
+/** Live records whose row is not in the table (or is stamped as deleted), in the order of their ids, after an id. */
+export async function findMissingRows(
+  db: Db,
+  key: StreamKey,
+  table: TargetTable,
+  { after, limit }: { readonly after: string | null; readonly limit: number },
+): Promise<RowlessRecord[]> {
+  const column = quote(keyColumn(table).name);
+  const rows = await queryRows<{ external_id: string; target_key: string }>(
+    db,
+    sql`SELECT s.external_id, coalesce(s.target_key, s.external_id) AS target_key FROM sync.record_states AS s
+        WHERE s.integration = ${key.integration} AND s.entity = ${key.entity} AND s.status = 'live'
+          AND (${after}::text IS NULL OR s.external_id > ${after}::text)
+          AND NOT EXISTS (SELECT 1 FROM ${sql.raw(`${tableName(table)} AS r`)},
+                jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},
+                  jsonb_build_object(${keyColumn(table).name}::text, coalesce(s.target_key, s.external_id))) AS p
+              WHERE ${sql.raw(`r.${column} = p.${column} AND NOT (${stamped(table, 'r')})`)})
+        ORDER BY s.external_id LIMIT ${limit}`,
+  );
+  return rows.map((row) => ({ externalId: row.external_id, targetKey: row.target_key }));
 }
 
 /** Adds rows. Where one of the key stands already nothing is written, and nothing returned for it. @returns rows as stored. */

@@ -1,34 +1,10 @@
 import type { Db } from '../db/connect.ts';
+import type { RecordParts } from './record-parts.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
 
 /** What the store of pushes, tokens and captured edits brings to a `RecordTx`. */
-export type PushParts = Pick<
-  RecordTx,
-  | 'takeLocalChanges'
-  | 'flightsOf'
-  | 'openCreates'
-  | 'lastEditsOf'
-  | 'ensurePushes'
-  | 'dropPushes'
-  | 'lockDuePushes'
-  | 'claimUnknown'
-  | 'startCall'
-  | 'startRequest'
-  | 'lockPush'
-  | 'findEditKey'
-  | 'saveEditKey'
-  | 'lockHeld'
-  | 'finishPush'
-  | 'countCalls'
-  | 'insertToken'
-  | 'saveToken'
-  | 'readToken'
-  | 'tokensOf'
-  | 'keepEcho'
-  | 'countEchoes'
-  | 'blockUntil'
->;
+export type PushParts = Omit<RecordTx, keyof RecordParts>;
 
 /** Pushes of this stream cannot be stored. */
 export class PushStoreError extends Error {
@@ -48,15 +24,17 @@ export function pushParts(_tx: Db, _stream: Stream): PushParts {
     lastEditsOf: missing,
     ensurePushes: missing,
     dropPushes: missing,
-    lockDuePushes: missing,
+    duePushes: missing,
+    lockReady: missing,
     claimUnknown: missing,
+    moveDeadline: missing,
     startCall: missing,
     startRequest: missing,
     lockPush: missing,
-    findEditKey: missing,
-    saveEditKey: missing,
     lockHeld: missing,
     finishPush: missing,
+    dropParked: missing,
+    lockParked: missing,
     countCalls: missing,
     insertToken: missing,
     saveToken: missing,
@@ -64,6 +42,9 @@ export function pushParts(_tx: Db, _stream: Stream): PushParts {
     tokensOf: missing,
     keepEcho: missing,
     countEchoes: missing,
+    findEditKey: missing,
+    saveEditKey: missing,
+    countRemovals: missing,
     blockUntil: missing,
   };
 }

@@ -14,14 +14,40 @@ import {
 } from '../store/record-states.ts';
 import { pauseSource } from '../store/source-states.ts';
 import { holdDeletes, readHeldDeletes } from '../store/streams.ts';
-import type { PushParts } from './push-parts.ts';
+import { findMissingRows } from '../store/target-rows.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
 import { targetRows } from './target-rows.ts';
 import { wantReads } from './want.ts';
 
 /** States, rows, conflicts, histories and what else concerns the records themselves. */
-export function recordParts(tx: Db, stream: Stream): Omit<RecordTx, keyof PushParts> {
+export type RecordParts = Pick<
+  RecordTx,
+  | 'now'
+  | 'readStates'
+  | 'lockStates'
+  | 'saveStates'
+  | 'findByTargetKey'
+  | 'missingRows'
+  | 'readRows'
+  | 'lockRows'
+  | 'writeRows'
+  | 'removeRows'
+  | 'rekeyRow'
+  | 'openConflicts'
+  | 'recordConflicts'
+  | 'closeConflict'
+  | 'wantReads'
+  | 'appendHistory'
+  | 'supersede'
+  | 'holdDeletes'
+  | 'areDeletesHeld'
+  | 'liftDeletes'
+  | 'countLive'
+  | 'pauseForAuth'
+>;
+
+export function recordParts(tx: Db, stream: Stream): RecordParts {
   const { key } = stream;
   return {
     now: () => readDatabaseNow(tx),
@@ -31,6 +57,7 @@ export function recordParts(tx: Db, stream: Stream): Omit<RecordTx, keyof PushPa
     saveStates: (states) => saveStates(tx, key, states),
     findByTargetKey: (targetKeys) => findByTargetKey(tx, key, targetKeys),
 
+    missingRows: (after, limit) => findMissingRows(tx, key, stream.target, { after, limit }),
     ...targetRows(tx, stream.target),
 
     openConflicts: (targetKeys) => readOpenConflicts(tx, key, targetKeys),
@@ -45,6 +72,7 @@ export function recordParts(tx: Db, stream: Stream): Omit<RecordTx, keyof PushPa
       if (settled.length > 0 && (await hasOpenDeadLetters(tx, key))) await supersede(tx, key, settled);
     },
     holdDeletes: (reason) => holdDeletes(tx, key, reason),
+    liftDeletes: () => holdDeletes(tx, key, null),
     areDeletesHeld: async () => (await readHeldDeletes(tx, key)) !== null,
     countLive: () => countLive(tx, key),
     async pauseForAuth(detail) {
