@@ -2,7 +2,7 @@ import { test } from 'tap';
 import { compareRows } from '../../examples/shop/compare-rows.ts';
 import { expectedCustomer, expectedOrder } from '../../examples/shop/expected-rows.ts';
 import { shop as definition } from '../../examples/shop/shop.ts';
-import { ALL_FAULTS } from '../../examples/shop/simulator/settings.ts';
+import { ALL_FAULTS } from '../../src/testing/settings.ts';
 import { setupExample } from './setup.ts';
 import { SECRET, startReceiver, startShop, TOKEN } from './shop-setup.ts';
 

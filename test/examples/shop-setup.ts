@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import { z } from 'zod';
-import { listen } from '../../examples/shop/simulator/listen.ts';
 import { type SimulatorOptions, startSimulator } from '../../examples/shop/simulator/simulator.ts';
+import { listen } from '../../src/testing/listen.ts';
 
 export const TOKEN = 'canary-shop-token';
 export const SECRET = `whsec_${Buffer.from('canary-shop-webhook-secret-0007').toString('base64')}`;

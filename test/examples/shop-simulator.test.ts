@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { ALL_FAULTS, INITIAL_SETTINGS, parseSettings } from '../../examples/shop/simulator/settings.ts';
+import { ALL_FAULTS, INITIAL_SETTINGS, parseSettings } from '../../src/testing/settings.ts';
 import { startReceiver, startShop } from './shop-setup.ts';
 
 const NOON_MS = Date.UTC(2026, 0, 31, 12);
@@ -66,14 +66,14 @@ test('a query that cannot be understood is refused, and so is a cursor of anothe
   }
 });
 
-test('nobody gets in without the token, and only GET is served', async (t) => {
+test('nobody gets in without the token, and no method but those of the API is served', async (t) => {
   const shop = await startShop(t);
   for (const path of ['/customers', '/customers/x', '/_truth/customers', '/_control']) {
     t.equal((await shop.get(path, {})).status, 401, path);
     t.equal((await shop.get(path, { authorization: 'Bearer wrong' })).status, 401, path);
   }
   const posted = await fetch(`${shop.origin}/customers`, {
-    method: 'POST',
+    method: 'PUT',
     headers: { authorization: 'Bearer canary-shop-token' },
   });
   t.equal(posted.status, 405);

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { ALL_FAULTS } from '../simulator/settings.ts';
+import { ALL_FAULTS } from 'syncline/testing';
 import { compare } from './compare.ts';
 import { sqlOf } from './database.ts';
 import { startDemoServer } from './server.ts';

@@ -1,16 +1,12 @@
-import type { Counters } from './counters.ts';
-import type { Commit, Ledger } from './ledger.ts';
+import { type Commit, formatInstant, type HostileSource, type Ledger, type Random } from 'syncline/testing';
 import { editCustomer, editOrder, makeCustomer, makeOrder } from './make-records.ts';
-import type { Random } from './random.ts';
-import type { Customer, Order, Stamped } from './records.ts';
+import type { Customer, Order, Unstamped } from './records.ts';
 import type { Shop } from './shop.ts';
-import type { ShopClock } from './shop-clock.ts';
 
 export type ActionDeps = {
+  readonly source: Pick<HostileSource, 'clock' | 'counters'>;
   readonly shop: Shop;
-  readonly clock: ShopClock;
   readonly random: Random;
-  readonly counters: Counters;
   /** Makes a prepared change visible, now or later. */
   readonly commit: (ready: Commit) => void;
 };
@@ -34,16 +30,18 @@ const MAX_PICKS = 5;
 const MAX_REMEMBERED = 32;
 
 /** One kind of record and how its content comes about. */
-type Kind<R extends Stamped> = {
-  readonly ledger: Ledger<R>;
-  readonly make: () => Omit<R, 'created_at' | 'updated_at'> | null;
+type Kind<R extends Customer | Order> = {
+  readonly ledger: Ledger<R, Unstamped<R>>;
+  readonly make: () => Unstamped<R> | null;
   readonly edit: (record: R) => R;
   /** Earlier contents to go back to, so that A→B→A happens over several ticks too. */
   readonly remembered: R[];
 };
 
 /** @returns a function that does one random thing to the shop, and returns how many changes that was (0 to 4). */
-export function createActions({ shop, clock, random, counters, commit }: ActionDeps): () => number {
+export function createActions({ shop, source, random, commit }: ActionDeps): () => number {
+  const { clock, counters } = source;
+  const now = () => formatInstant(clock.tick());
   const customers: Kind<Customer> = {
     ledger: shop.customers,
     make: () => makeCustomer(random),
@@ -54,32 +52,32 @@ export function createActions({ shop, clock, random, counters, commit }: ActionD
     ledger: shop.orders,
     make: () => {
       const customerId = pickIdle(shop.customers, random);
-      return customerId === null ? null : makeOrder(random, customerId, clock.tick());
+      return customerId === null ? null : makeOrder(random, customerId, now());
     },
-    edit: (order) => editOrder(random, order, clock.tick()),
+    edit: (order) => editOrder(random, order, now()),
     remembered: [],
   };
 
-  const create = <R extends Stamped>({ ledger, make }: Kind<R>): number => {
+  const create = <R extends Customer | Order>({ ledger, make }: Kind<R>): number => {
     const fields = ledger.records.size() < MAX_RECORDS_OF_A_KIND ? make() : null;
     if (fields === null) return 0;
     commit(ledger.prepareCreate(fields));
     return 1;
   };
-  const update = <R extends Stamped>({ ledger }: Kind<R>, id: string, edit: (record: R) => R): number => {
+  const update = <R extends Customer | Order>({ ledger }: Kind<R>, id: string, edit: (record: R) => R): number => {
     const ready = ledger.prepareUpdate(id, edit);
     if (ready === null) return 0;
     commit(ready);
     return 1;
   };
-  const revert = <R extends Stamped>(kind: Kind<R>, id: string): number => {
+  const revert = <R extends Customer | Order>(kind: Kind<R>, id: string): number => {
     const earlier = random.chance(0.5) ? kind.remembered.shift() : undefined;
     if (earlier !== undefined) {
       const made = update(kind, earlier.id, () => earlier);
       counters.changes.reverted += made;
       return made;
     }
-    const original = kind.ledger.records.get(id);
+    const original = kind.ledger.records.get(id)?.record;
     const made = update(kind, id, kind.edit);
     if (original === undefined || made === 0) return 0;
     if (random.chance(0.5)) {
@@ -92,7 +90,7 @@ export function createActions({ shop, clock, random, counters, commit }: ActionD
     return made + restored;
   };
 
-  const act = <R extends Stamped>(kind: Kind<R>): number => {
+  const act = <R extends Customer | Order>(kind: Kind<R>): number => {
     const action = random.pick(ACTIONS);
     if (action === 'create') return create(kind);
     const id = pickIdle(kind.ledger, random);
@@ -120,7 +118,7 @@ export function createActions({ shop, clock, random, counters, commit }: ActionD
 }
 
 /** A random record that is not about to change already; `null` when a few draws find none. */
-function pickIdle<R extends Stamped>(ledger: Ledger<R>, random: Random): string | null {
+function pickIdle<R extends Draft, Draft>(ledger: Ledger<R, Draft>, random: Random): string | null {
   for (let pick = 0; pick < MAX_PICKS; pick++) {
     const id = ledger.records.idAt(random.whole(0, Math.max(0, ledger.records.size() - 1)));
     if (id !== undefined && !ledger.isBusy(id)) return id;

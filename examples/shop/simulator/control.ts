@@ -1,5 +1,4 @@
-import type { Counters } from './counters.ts';
-import { FAULTS_OFF, parseSettings, type Settings, type SettingsPatch } from './settings.ts';
+import { type Counters, FAULTS_OFF, parseSettings, type Settings, type SettingsPatch } from 'syncline/testing';
 import type { RecordCounts } from './shop.ts';
 
 /** What a caller may ask of the running shop, by `POST /_control` or by process message. Done in this order. */

@@ -1,11 +1,6 @@
+import { type Commit, type HostileSource, type Random, wait } from 'syncline/testing';
 import { createActions } from './actions.ts';
-import type { Counters } from './counters.ts';
-import type { Commit } from './ledger.ts';
-import type { Random } from './random.ts';
-import type { Settings } from './settings.ts';
 import type { Shop } from './shop.ts';
-import type { ShopClock } from './shop-clock.ts';
-import { wait } from './wait.ts';
 
 /** Makes the shop live: records come, change and go at the rate of `changesPerSecond`. One run at a time. */
 export type Generator = {
@@ -19,13 +14,9 @@ export type Generator = {
 };
 
 export type GeneratorDeps = {
+  readonly source: HostileSource;
   readonly shop: Shop;
-  readonly clock: ShopClock;
   readonly random: Random;
-  readonly counters: Counters;
-  readonly settings: () => Settings;
-  /** Whether more changes may be announced; when not, the generator rests, so that deliveries cannot pile up. */
-  readonly hasRoom: () => boolean;
 };
 
 type Run = { readonly kind: 'running' | 'driving'; readonly stop: AbortController; readonly ended: Promise<void> };
@@ -33,7 +24,8 @@ type Run = { readonly kind: 'running' | 'driving'; readonly stop: AbortControlle
 const SLICE_MS = 20;
 const MAX_ACTIONS_AT_ONCE = 200;
 
-export function createGenerator({ shop, clock, random, counters, settings, hasRoom }: GeneratorDeps): Generator {
+export function createGenerator({ source, shop, random }: GeneratorDeps): Generator {
+  const { counters, settings } = source;
   let current: Run | null = null;
 
   const makeChanges = async (changes: number, signal: AbortSignal) => {
@@ -47,13 +39,13 @@ export function createGenerator({ shop, clock, random, counters, settings, hasRo
       });
       late.add(visible);
     };
-    const act = createActions({ shop, clock, random, counters, commit });
+    const act = createActions({ source, shop, random, commit });
     let made = 0;
     let allowance = 1;
     while (made < changes && !signal.aborted) {
       const before = made;
       for (let actions = 0; actions < MAX_ACTIONS_AT_ONCE; actions++) {
-        if (made >= changes || made - before >= Math.floor(allowance) || !hasRoom()) break;
+        if (made >= changes || made - before >= Math.floor(allowance) || !source.hasRoom()) break; // deliveries must not pile up
         made += act();
       }
       const earned = (settings().changesPerSecond * SLICE_MS) / 1_000;

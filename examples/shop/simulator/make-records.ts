@@ -1,5 +1,5 @@
-import type { Random } from './random.ts';
-import type { Customer, Order, Stamped } from './records.ts';
+import type { Random } from 'syncline/testing';
+import type { Customer, Order, Unstamped } from './records.ts';
 
 const FIRST_NAMES = ['Ada', 'Björn', 'Chloé', 'Dmitri', 'Emeka', 'Fatima', 'Grace', 'Hiroko', 'Íñigo', '李'] as const;
 const LAST_NAMES = ['Adeyemi', "O'Neill", 'Müller', 'Nakamura', 'Smith-Jones', 'Åström', '伟', 'Silva'] as const;
@@ -20,9 +20,6 @@ const CUSTOMER_STATUSES = ['active', 'inactive', 'trial'] as const;
 const ORDER_STATUSES = ['open', 'paid', 'shipped', 'cancelled'] as const;
 const ID_LENGTH = 14;
 const MAX_LINE_ITEMS = 4;
-
-/** What a newly made record has before the shop stamps it. */
-export type Unstamped<R extends Stamped> = Omit<R, 'created_at' | 'updated_at'>;
 
 export function makeCustomer(random: Random): Unstamped<Customer> {
   const first = random.pick(FIRST_NAMES);

@@ -2,8 +2,10 @@
 export type Customer = {
   readonly id: string;
   readonly name: string;
-  /** As people type it: mixed case, sometimes with spaces around it. */
+  /** As people type it in the shop: mixed case, sometimes with spaces around it. What the API writes is trimmed and in lower case. */
   readonly email: string;
+  /** Follows from the email. */
+  readonly email_domain: string;
   readonly status: 'active' | 'inactive' | 'trial';
   readonly amount_cents: number;
   readonly metadata: { readonly tags: readonly string[] };
@@ -28,14 +30,5 @@ export type Order = {
   readonly updated_at: string;
 };
 
-/** What the shop itself needs of any record. */
-export type Stamped = { readonly id: string; readonly created_at: string; readonly updated_at: string };
-
-export type EventType = `${'customer' | 'order'}.${'created' | 'updated' | 'deleted'}`;
-
-/** A webhook's body. A deletion carries only the id and a stamp later than the record's last one. */
-export type ShopEvent = {
-  readonly type: EventType;
-  readonly timestamp: string;
-  readonly data: Readonly<Record<string, unknown>>;
-};
+/** A record before the shop adds what it sets itself. */
+export type Unstamped<Record> = Omit<Record, 'email_domain' | 'created_at' | 'updated_at'>;

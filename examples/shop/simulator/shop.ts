@@ -1,38 +1,44 @@
-import type { Counters } from './counters.ts';
-import { createLedger, type Ledger } from './ledger.ts';
+import type { Random } from 'syncline/testing';
+import { formatInstant, type HostileSource, type Ledger, restDialect, tickOf } from 'syncline/testing';
 import { makeCustomer, makeOrder } from './make-records.ts';
-import type { Random } from './random.ts';
-import type { Customer, Order, ShopEvent } from './records.ts';
-import type { ShopClock } from './shop-clock.ts';
+import type { Customer, Order, Unstamped } from './records.ts';
+import { customerWrites, orderWrites } from './write-rules.ts';
 
 /** The truth that a reader must end up equal to. An order outlives its customer, as bookkeeping demands. */
-export type Shop = { readonly customers: Ledger<Customer>; readonly orders: Ledger<Order> };
-
-export type ShopDeps = {
-  readonly clock: ShopClock;
-  readonly counters: Counters;
-  /** Told of every change in the order in which they become visible. */
-  readonly announce: (event: ShopEvent) => void;
+export type Shop = {
+  readonly customers: Ledger<Customer, Unstamped<Customer>>;
+  readonly orders: Ledger<Order, Unstamped<Order>>;
 };
 
-export function createShop({ clock, counters, announce }: ShopDeps): Shop {
+export function addShop(source: HostileSource, random: Random): Shop {
   return {
-    customers: createLedger<Customer>({
-      noun: 'customer',
-      clock,
-      counters,
-      announce,
-      stampNew: (fields, at) => ({ ...fields, created_at: at, updated_at: at }),
-      restamp: (record, at) => ({ ...record, updated_at: at }),
-    }),
-    orders: createLedger<Order>({
-      noun: 'order',
-      clock,
-      counters,
-      announce,
-      stampNew: (fields, at) => ({ ...fields, created_at: at, updated_at: at }),
-      restamp: (record, at) => ({ ...record, updated_at: at }),
-    }),
+    customers: source.add<Customer, Unstamped<Customer>>(
+      {
+        name: 'customers',
+        order: 'time',
+        idOf: ({ id }) => id,
+        stamp: (draft, at, was) => ({
+          ...draft,
+          email_domain: draft.email.trim().toLowerCase().split('@')[1] ?? '',
+          created_at: was?.created_at ?? formatInstant(at),
+          updated_at: formatInstant(at),
+        }),
+      },
+      (ledger) => restDialect(ledger, { path: '/customers', writes: customerWrites(random) }),
+    ),
+    orders: source.add<Order, Unstamped<Order>>(
+      {
+        name: 'orders',
+        order: 'time',
+        idOf: ({ id }) => id,
+        stamp: (draft, at, was) => ({
+          ...draft,
+          created_at: was?.created_at ?? formatInstant(at),
+          updated_at: formatInstant(at),
+        }),
+      },
+      (ledger) => restDialect(ledger, { path: '/orders', writes: orderWrites(source.clock) }),
+    ),
   };
 }
 
@@ -41,20 +47,18 @@ export type RecordCounts = { readonly customers: number; readonly orders: number
 const SEEDED_HISTORY_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** Fills an empty shop with records of the past 30 days, without announcing them. */
-export function seedShop(shop: Shop, deps: { clock: ShopClock; random: Random; counts: RecordCounts }): void {
-  const { clock, random, counts } = deps;
-  const pastStamp = () => {
-    const atMs = clock.nowMs() - random.whole(clock.tickMs, SEEDED_HISTORY_MS);
-    return clock.format(Math.floor(atMs / clock.tickMs) * clock.tickMs);
-  };
+export function seedShop(shop: Shop, deps: { source: HostileSource; random: Random; counts: RecordCounts }): void {
+  const { random, counts } = deps;
+  const { clock } = deps.source;
+  const pastTick = () => tickOf(clock.nowMs() - random.whole(clock.tickMs, SEEDED_HISTORY_MS), clock.tickMs);
   for (let made = 0; made < counts.customers; made++) {
-    const at = pastStamp();
-    shop.customers.seed({ ...makeCustomer(random), created_at: at, updated_at: at });
+    const at = pastTick();
+    shop.customers.seed(makeCustomer(random), at);
   }
   for (let made = 0; made < counts.orders; made++) {
     const customerId = shop.customers.records.idAt(random.whole(0, shop.customers.records.size() - 1));
     if (customerId === undefined) return;
-    const at = pastStamp();
-    shop.orders.seed({ ...makeOrder(random, customerId, at), created_at: at, updated_at: at });
+    const at = pastTick();
+    shop.orders.seed(makeOrder(random, customerId, formatInstant(at)), at);
   }
 }

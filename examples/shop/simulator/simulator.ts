@@ -1,14 +1,9 @@
-import { createServer } from 'node:http';
-import { createApi } from './api.ts';
+import { createHostileSource, createRandom, readJson, type SettingsPatch, sendAnswer } from 'syncline/testing';
 import { type ControlAnswer, type ControlState, parseControl } from './control.ts';
-import { createCounters } from './counters.ts';
+import { messageOf } from './events.ts';
 import { createGenerator } from './generator.ts';
-import { listen } from './listen.ts';
-import { createRandom } from './random.ts';
-import { createSender } from './sender.ts';
-import { INITIAL_SETTINGS, type Settings, type SettingsPatch } from './settings.ts';
-import { createShop, type RecordCounts, seedShop } from './shop.ts';
-import { createShopClock } from './shop-clock.ts';
+import { addShop, type RecordCounts, seedShop } from './shop.ts';
+import { streamTruth } from './truth.ts';
 
 export type SimulatorOptions = {
   /** 0 takes a free one. It listens on 127.0.0.1 only. */
@@ -24,7 +19,7 @@ export type SimulatorOptions = {
   readonly settings?: SettingsPatch;
 };
 
-/** A shop with an API, webhooks and a life of its own, on real HTTP. */
+/** A shop with an API, webhooks and a life of its own, on real HTTP: a hostile source with customers and orders. */
 export type Simulator = {
   readonly port: number;
   /** Takes what `ControlRequest` describes, as parsed JSON that nobody has checked. */
@@ -34,33 +29,39 @@ export type Simulator = {
   close(): Promise<void>;
 };
 
-const MAX_DRAIN_MS = 60_000;
+const MAX_CONTROL_BYTES = 64 * 1_024;
 
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
-  const { seed, records, webhookSecret, token } = options;
-  const counters = createCounters();
-  const clock = createShopClock(options);
-  const closing = new AbortController();
-  let settings: Settings = { ...INITIAL_SETTINGS, ...options.settings };
-
-  const deps = { clock, counters, settings: () => settings };
-  const sender = createSender({ ...deps, secret: webhookSecret, random: createRandom(seed, 'webhooks') });
-  const shop = createShop({ clock, counters, announce: sender.announce });
-  seedShop(shop, { clock, random: createRandom(seed, 'records'), counts: records });
-  const generator = createGenerator({
-    ...deps,
-    shop,
-    random: createRandom(seed, 'changes'),
-    hasRoom: sender.hasRoom,
+  const { seed, records } = options;
+  const source = createHostileSource({
+    ...options,
+    messageOf,
+    async ownRoutes(request, response, { pathname }) {
+      if (pathname === '/_truth/customers') await streamTruth(shop.customers.records, response);
+      else if (pathname === '/_truth/orders') await streamTruth(shop.orders.records, response);
+      else if (pathname === '/_writes') sendAnswer(response, { status: 200, body: source.writeCounts() });
+      else if (pathname !== '/_control') return false;
+      else if (request.method === 'GET') sendAnswer(response, { status: 200, body: state() });
+      else if (request.method !== 'POST') sendAnswer(response, { status: 405, body: { error: 'method_not_allowed' } });
+      else {
+        const body = await readJson(request, MAX_CONTROL_BYTES);
+        const answer = body.ok ? await control(body.value) : body;
+        sendAnswer(response, 'state' in answer ? { status: 200, body: answer.state } : { status: 400, body: answer });
+      }
+      return true;
+    },
   });
+  const shop = addShop(source, createRandom(seed, 'made by writes'));
+  seedShop(shop, { source, random: createRandom(seed, 'records'), counts: records });
+  const generator = createGenerator({ source, shop, random: createRandom(seed, 'changes') });
 
   const state = (): ControlState => ({
     seed,
     generator: generator.state(),
-    webhookUrl: sender.url()?.href ?? null,
-    settings,
-    counters: structuredClone(counters),
-    pendingDeliveries: sender.pending(),
+    webhookUrl: source.webhookUrl()?.href ?? null,
+    settings: source.settings(),
+    counters: structuredClone(source.counters),
+    pendingDeliveries: source.pendingDeliveries(),
     records: { customers: shop.customers.records.size(), orders: shop.orders.records.size() },
   });
   const busy: ControlAnswer = { ok: false, problem: `the generator is at work; pause it first` };
@@ -68,30 +69,23 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     const parsed = parseControl(unchecked);
     if (!parsed.ok) return parsed;
     const { request } = parsed;
-    settings = { ...settings, ...request.settings };
-    if (request.webhookUrl !== undefined) sender.setUrl(request.webhookUrl);
+    source.set(request.settings ?? {});
+    if (request.webhookUrl !== undefined) source.setWebhookUrl(request.webhookUrl);
     if (request.generator === 'pause') await generator.pause();
     if (request.generator === 'run' && !generator.run()) return busy;
     if (request.drive !== undefined && !(await generator.drive(request.drive))) return busy;
-    if (request.drain) await sender.drain(AbortSignal.any([closing.signal, AbortSignal.timeout(MAX_DRAIN_MS)]));
+    if (request.drain) await source.drain();
     return { ok: true, state: state() };
   };
 
-  const random = createRandom(seed, 'api');
-  const server = createServer(createApi({ ...deps, shop, random, token, readState: state, control }));
-  const port = await listen(server, options.port);
+  const port = await source.start(options.port);
   return {
     port,
     control,
     state,
     async close() {
-      closing.abort();
-      sender.close();
+      await source.close();
       await generator.pause();
-      if (!server.listening) return;
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
     },
   };
 }

@@ -1,11 +1,10 @@
 import type { Counters } from './counters.ts';
-import { createSigner, type Delivery, falsify } from './delivery.ts';
+import { createSigner, type Delivery, type Message } from './delivery.ts';
 import { planDelivery } from './delivery-plan.ts';
+import type { Change } from './ledger.ts';
 import { createPoster, type PostAnswer } from './post.ts';
 import type { Random } from './random.ts';
-import type { ShopEvent } from './records.ts';
 import type { Settings } from './settings.ts';
-import type { ShopClock } from './shop-clock.ts';
 
 /**
  * Delivers events to one receiver as Standard Webhooks, at least once, without promise of order. A delivery keeps its
@@ -16,11 +15,11 @@ export type Sender = {
   url(): URL | null;
   /** Changes the receiver; null forgets what is pending. */
   setUrl(url: URL | null): void;
-  /** Takes an event on, with the faults that the present settings draw for it. Forgets it when there is no receiver. */
-  announce(event: ShopEvent): void;
+  /** Takes a change on, with the faults that the present settings draw for it. Forgets it when there is no receiver. */
+  announce(change: Change): void;
   /** Deliveries that are not finished: waiting, held back, or under way. */
   pending(): number;
-  /** False when so many wait that the shop should rest. */
+  /** False when so many wait that the source should rest. */
   hasRoom(): boolean;
   /** Lets go what is held back; ends when nothing is pending, or when `signal` fires. */
   drain(signal: AbortSignal): Promise<void>;
@@ -31,7 +30,9 @@ export type Sender = {
 export type SenderDeps = {
   /** `whsec_` and base64. */
   readonly secret: string;
-  readonly clock: ShopClock;
+  readonly nowMs: () => number;
+  /** What is sent of a change; null when nothing is. `isFalse`: with content that never was, which would win over every true one. */
+  readonly messageOf: (change: Change, isFalse: boolean) => Message | null;
   readonly random: Random;
   readonly counters: Counters;
   readonly settings: () => Settings;
@@ -45,8 +46,9 @@ const MAX_HELD_MS = 2_000;
 const MAX_BACKOFF_MS = 10_000;
 const ID_LENGTH = 20;
 
-export function createSender({ secret, clock, random, counters, settings }: SenderDeps): Sender {
-  const sign = createSigner(secret);
+export function createSender(deps: SenderDeps): Sender {
+  const { random, counters, settings, messageOf } = deps;
+  const sign = createSigner(deps.secret);
   const poster = createPoster();
   const counts = counters.webhooks;
   const ready: Delivery[] = [];
@@ -98,7 +100,8 @@ export function createSender({ secret, clock, random, counters, settings }: Send
     underWay++;
     delivery.attempts++;
     counts.attempts++;
-    const answer = await poster.post(to, sign(delivery, clock.nowMs()), delivery.body, settings().webhookTimeoutMs);
+    const headers = { ...delivery.message.headers, ...sign(delivery, deps.nowMs()) };
+    const answer = await poster.post(to, headers, delivery.message.body, settings().webhookTimeoutMs);
     underWay--;
     finish(delivery, answer);
     pump();
@@ -114,15 +117,16 @@ export function createSender({ secret, clock, random, counters, settings }: Send
     if (pending() === 0) for (const tell of idleListeners) tell();
   };
 
-  const newDelivery = (mark: Delivery['mark'], event: ShopEvent): Delivery => ({
+  const newDelivery = (mark: Delivery['mark'], message: Message): Delivery => ({
     id: `msg_${random.text(ID_LENGTH)}`,
-    body: JSON.stringify(event),
+    message,
     mark,
     attempts: 0,
   });
-  const dispatch = (event: ShopEvent) => {
+  const dispatch = (change: Change, message: Message) => {
     const plan = planDelivery(settings(), random);
-    const delivery = newDelivery('real', event);
+    const delivery = newDelivery('real', message);
+    const falseMessage = plan.isForgedToo || plan.isStaleToo ? messageOf(change, true) : null;
     switch (plan.main.kind) {
       case 'lost':
         counts.lost++;
@@ -143,13 +147,13 @@ export function createSender({ secret, clock, random, counters, settings }: Send
       counts.duplicated++;
       wait({ ...delivery }, plan.duplicateAfterMs);
     }
-    if (plan.isForgedToo) {
+    if (plan.isForgedToo && falseMessage !== null) {
       counts.forged++;
-      ready.push(newDelivery('forged', falsify(event)));
+      ready.push(newDelivery('forged', falseMessage));
     }
-    if (plan.isStaleToo) {
+    if (plan.isStaleToo && falseMessage !== null) {
       counts.stale++;
-      ready.push(newDelivery('stale', falsify(event)));
+      ready.push(newDelivery('stale', falseMessage));
     }
   };
 
@@ -160,11 +164,13 @@ export function createSender({ secret, clock, random, counters, settings }: Send
       if (next === null) forgetAll();
       pump();
     },
-    announce(event) {
+    announce(change) {
       if (url === null) return;
+      const message = messageOf(change, false);
+      if (message === null) return;
       counts.events++;
       if (pending() >= MAX_PENDING) counts.overflowed++;
-      else dispatch(event);
+      else dispatch(change, message);
       pump();
     },
     pending,

@@ -1,4 +1,4 @@
-/** Everything the simulator does to its reader, counted. A fault that is not counted could not be shown to be healed. */
+/** Everything the source does to its reader, counted. A fault that is not counted could not be shown to be healed. */
 export type Counters = {
   readonly changes: {
     created: number;
@@ -40,6 +40,34 @@ export type Counters = {
     truncated: number;
     slow: number;
     reset: number;
+    /** Answered by a replica that was behind. */
+    lagging: number;
+  };
+  readonly writes: {
+    /** Requests for a write, whatever became of them. */
+    received: number;
+    executed: number;
+    /** Answered with the kept answer to the same key. */
+    replayed: number;
+    /** 409 or 422: the key stood for another request, or one still under way. */
+    keyRefused: number;
+    /** 412. */
+    preconditionFailed: number;
+    /** 400 or 422. */
+    invalid: number;
+    /** 404. */
+    notFound: number;
+    serverErrorsBefore: number;
+    serverErrorsAfter: number;
+    rateLimited: number;
+    timedOutBefore: number;
+    timedOutAfter: number;
+    zombies: number;
+    truncated: number;
+    reset: number;
+    /** Events beyond the first for a write. */
+    echoes: number;
+    touched: number;
   };
 };
 
@@ -60,5 +88,24 @@ export const createCounters = (): Counters => ({
     wronglyAccepted: 0,
     overflowed: 0,
   },
-  api: { requests: 0, unauthorized: 0, serverErrors: 0, rateLimited: 0, truncated: 0, slow: 0, reset: 0 },
+  api: { requests: 0, unauthorized: 0, serverErrors: 0, rateLimited: 0, truncated: 0, slow: 0, reset: 0, lagging: 0 },
+  writes: {
+    received: 0,
+    executed: 0,
+    replayed: 0,
+    keyRefused: 0,
+    preconditionFailed: 0,
+    invalid: 0,
+    notFound: 0,
+    serverErrorsBefore: 0,
+    serverErrorsAfter: 0,
+    rateLimited: 0,
+    timedOutBefore: 0,
+    timedOutAfter: 0,
+    zombies: 0,
+    truncated: 0,
+    reset: 0,
+    echoes: 0,
+    touched: 0,
+  },
 });

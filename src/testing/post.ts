@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Agent, request } from 'node:http';
 
 export type PostAnswer =
@@ -14,6 +15,7 @@ export type Poster = {
 export function createPoster(): Poster {
   const agent = new Agent({ keepAlive: true });
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
   return {
     post: (url, headers, body, timeoutMs) =>
       new Promise((resolve) => {

@@ -14,8 +14,31 @@ export const FAULTS_OFF = {
   apiTruncated: 0,
   apiSlow: 0,
   apiReset: 0,
+  /** A good token is refused. */
+  apiUnauthorized: 0,
+  /** A read is answered by a replica that is behind. */
+  readLag: 0,
   /** A change is stamped now and becomes visible later. */
   lateCommit: 0,
+  /** 500, and nothing was done. */
+  writeServerErrorBefore: 0,
+  /** 500, although it was done. */
+  writeServerErrorAfter: 0,
+  writeRateLimit: 0,
+  /** No answer, and nothing was done. */
+  writeTimeoutBefore: 0,
+  /** No answer, although it was done. */
+  writeTimeoutAfter: 0,
+  /** No answer, and it is done when nobody waits for it any more. */
+  writeZombie: 0,
+  /** Done, and half of the answer comes. */
+  writeTruncated: 0,
+  /** Done, and the connection breaks. */
+  writeReset: 0,
+  /** A write is told of by several events. */
+  writeEcho: 0,
+  /** The source stamps a written record once more, a moment later, without new content. */
+  writeTouch: 0,
 };
 
 const INITIAL_AMOUNTS = {
@@ -26,7 +49,14 @@ const INITIAL_AMOUNTS = {
   webhookTimeoutMs: 10_000,
   webhookConcurrency: 8,
   apiMaxSlowMs: 1_500,
+  readMaxLagMs: 2_000,
   lateCommitMaxMs: 1_500,
+  /** How long an answer that never comes is waited for before the connection ends. */
+  writeMaxHoldMs: 15_000,
+  writeZombieAfterMs: 2_000,
+  writeMaxEchoes: 3,
+  writeTouchMaxMs: 1_500,
+  idempotencyTtlMs: 24 * 60 * 60 * 1_000,
 };
 
 export type SettingName = keyof typeof FAULTS_OFF | keyof typeof INITIAL_AMOUNTS;
@@ -35,7 +65,10 @@ export type SettingsPatch = { readonly [Name in SettingName]?: number };
 
 export const INITIAL_SETTINGS: Settings = { ...FAULTS_OFF, ...INITIAL_AMOUNTS };
 
-/** Every fault at a chance that shows it within some hundred changes. */
+/**
+ * Every fault that a reader is to heal by itself, at a chance that shows it within some hundred changes. Not among them: reads
+ * that lag, which a source documents or has not, and refused credentials, which call for a person.
+ */
 export const ALL_FAULTS: SettingsPatch = {
   webhookLoss: 0.05,
   webhookDuplicate: 0.05,
@@ -49,9 +82,20 @@ export const ALL_FAULTS: SettingsPatch = {
   apiSlow: 0.05,
   apiReset: 0.05,
   lateCommit: 0.02,
+  writeServerErrorBefore: 0.03,
+  writeServerErrorAfter: 0.03,
+  writeRateLimit: 0.03,
+  writeTimeoutBefore: 0.02,
+  writeTimeoutAfter: 0.02,
+  writeZombie: 0.02,
+  writeTruncated: 0.03,
+  writeReset: 0.03,
+  writeEcho: 0.2,
+  writeTouch: 0.1,
 };
 
 const MAX_WAIT_MS = 60_000;
+const MAX_TTL_MS = 31 * 24 * 60 * 60 * 1_000;
 const MAX_BY_AMOUNT: { readonly [Name in keyof typeof INITIAL_AMOUNTS]: number } = {
   changesPerSecond: 10_000,
   webhookMaxDelayMs: MAX_WAIT_MS,
@@ -60,7 +104,13 @@ const MAX_BY_AMOUNT: { readonly [Name in keyof typeof INITIAL_AMOUNTS]: number }
   webhookTimeoutMs: MAX_WAIT_MS,
   webhookConcurrency: 256,
   apiMaxSlowMs: MAX_WAIT_MS,
+  readMaxLagMs: MAX_WAIT_MS,
   lateCommitMaxMs: MAX_WAIT_MS,
+  writeMaxHoldMs: MAX_WAIT_MS,
+  writeZombieAfterMs: MAX_WAIT_MS,
+  writeMaxEchoes: 10,
+  writeTouchMaxMs: MAX_WAIT_MS,
+  idempotencyTtlMs: MAX_TTL_MS,
 };
 
 /** Amounts that at 0 would stand still for ever. */
@@ -70,6 +120,7 @@ const MIN_BY_AMOUNT: SettingsPatch = {
   webhookBackoffMs: 1,
   webhookTimeoutMs: 10,
   webhookConcurrency: 1,
+  writeMaxEchoes: 1,
 };
 
 export type SettingsParse =
