@@ -72,12 +72,19 @@ export function mergeRecord(input: MergeInput): Merged {
   return parked.length > 0 ? { kind: 'parked', properties: parked } : { kind: 'merged', row, kept, conflicts };
 }
 
-/** How the target stores what the source says: a kept property stays dirty, so its shadow is the source's value. */
-export function shadowAfter(merged: Extract<Merged, { kind: 'merged' }>, incoming: Content, stored: Content): Content {
-  const shadow: Record<string, JsonValue> = { ...stored };
-  for (const property of merged.kept) {
-    const value = incoming[property];
-    if (value !== undefined) shadow[property] = value;
+/**
+ * How the target stores what the source says: as it was read back, but for kept properties. Those stay dirty, so their shadow
+ * is the source's value, or none where the source did not tell.
+ */
+export function shadowAfter(
+  { kept }: Pick<Extract<Merged, { kind: 'merged' }>, 'kept'>,
+  incoming: Content,
+  stored: Content,
+): Content {
+  const shadow: Record<string, JsonValue> = {};
+  for (const [property, value] of Object.entries(stored)) {
+    const taken = kept.has(property) ? incoming[property] : value;
+    if (taken !== undefined) shadow[property] = taken;
   }
   return shadow;
 }
@@ -105,26 +112,30 @@ function mergeProperty(input: MergeInput, property: string): Choice {
   const remote = input.incoming[property];
   const base = input.base?.[property];
   const shadow = input.shadow?.[property];
+  const isWritable = twoWay.writable.has(property);
+  // A partial record of an older mapping: nothing is known of this property, so nothing may be lost of it.
+  if (remote === undefined) return isWritable && !isSame(local, shadow) ? KEEP_ROW : TAKE_ROW;
   if (pushed !== null && property in pushed.patch) {
     // Sent as it stood: the source's answer is how it keeps that. Edited again since: that is still to be sent.
-    return isSame(local, pushed.snapshot?.[property]) ? TAKE_INCOMING : KEEP_ROW;
+    if (isSame(local, pushed.snapshot?.[property])) return TAKE_INCOMING;
+    return isSame(local, remote) ? TAKE_ROW : KEEP_ROW;
   }
   if (base === undefined || shadow === undefined) return adoptProperty(input, property);
   if (isSame(local, shadow)) return TAKE_INCOMING;
   if (isSame(local, remote)) return TAKE_ROW;
-  const isWritable = twoWay.writable.has(property);
   if (isSame(remote, base) && isWritable) return KEEP_ROW;
   if (!isWritable) return overruled('both_changed', 'source_wins');
   return decideBoth(input, property);
 }
 
 /** The record, or this property of it, is mapped for the first time, and the row has a value already. */
-function adoptProperty({ twoWay, row, incoming }: MergeInput, property: string): Choice {
+function adoptProperty({ twoWay, base, row, incoming }: MergeInput, property: string): Choice {
   const local = row[property];
   if (isSame(local, incoming[property])) return TAKE_ROW;
   if (local === null || local === undefined) return TAKE_INCOMING;
-  if (twoWay.adopt === 'source_wins' || !twoWay.writable.has(property)) return overruled('adopted', 'source_wins');
-  return { ...KEEP_ROW, conflict: { kind: 'adopted', policy: 'target_wins', outcome: 'local' } };
+  const policy = base === null ? twoWay.adopt : twoWay.policyOf(property);
+  if (policy !== 'target_wins' || !twoWay.writable.has(property)) return overruled('adopted', 'source_wins');
+  return { ...KEEP_ROW, conflict: { kind: 'adopted', policy, outcome: 'local' } };
 }
 
 function decideBoth(input: MergeInput, property: string): Choice {
