@@ -31,7 +31,7 @@ export type Observed =
     };
 
 /** Maps one source record into an observation. Never throws: a record that does not map comes back as `invalid`. */
-export function observe(stream: Stream, record: unknown, sight: Sight): Observed {
+export function observe(stream: Pick<Stream, 'mapper'>, record: unknown, sight: Sight): Observed {
   const mapped = stream.mapper.map(record, { isPartial: sight.isPartial });
   switch (mapped.kind) {
     case 'ignored':

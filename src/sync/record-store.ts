@@ -66,8 +66,8 @@ export type RecordTx = {
   /** Those of the named pushes that are still ready, locked; those locked elsewhere are left out. */
   readonly lockReady: (ids: readonly string[]) => Promise<readonly Push[]>;
   /**
-   * `unknown` pushes that are due, and `calling` ones whose lease has run out, which become `unknown`; held from now on, an
-   * attempt more. None while the source is paused or asked for a wait.
+   * `unknown` pushes that are due or whose token has caught an echo, and `calling` ones whose lease has run out, which become
+   * `unknown`; held from now on, an attempt more. None while the source is paused or asked for a wait.
    */
   readonly claimUnknown: (limit: number, leaseMs: number) => Promise<readonly HeldPush[]>;
   /** Its request may be sent once more until then. @returns false when the lease was lost. */

@@ -35,8 +35,8 @@ export function matchesToken(
   if (token.state === 'rejected') return false;
   if (token.resultVersion !== null && seen.version === token.resultVersion) return true;
   if (token.resultEtag !== null && seen.etag === token.resultEtag) return true;
-  if (seen.content === null) return false;
-  if (token.resultHash !== null && seen.hash === token.resultHash) return true;
   const isPushed = Object.keys(token.fieldHashes).length > 0;
+  if (seen.content === null) return token.state === 'pending' && !isPushed;
+  if (token.resultHash !== null && seen.hash === token.resultHash) return true;
   return token.state === 'pending' && isPushed && showsPushed(seen.content, token, hashOf);
 }

@@ -1,0 +1,197 @@
+import { failureKind } from '../db/failure.ts';
+import { assertNever } from '../lib/assert-never.ts';
+import type { ChangeToken } from '../model/change-token.ts';
+import { addMs } from '../model/instant.ts';
+import type { HeldPush, Push } from '../model/push.ts';
+import type { RecordState } from '../model/record-state.ts';
+import { type Claim, decideClaim } from './decide-claim.ts';
+import { wantRead } from './look-again.ts';
+import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
+import { makePushRequest } from './push-request.ts';
+import type { RecordTx } from './record-store.ts';
+import { restoreRow, takeBack } from './restore-rows.ts';
+import { fullJitterMs } from './retry.ts';
+import { fieldHashesOf } from './token-match.ts';
+
+/** A push whose request is to be sent now, with its token. */
+export type Claimed = { readonly push: HeldPush; readonly token: ChangeToken };
+export type ClaimReport = { readonly calls: readonly Claimed[]; readonly looked: number; readonly parked: number };
+
+/**
+ * Looks at up to `limit` due pushes: what their rows hold now decides. Those with something to send are held by lease, with
+ * the exact bytes of their request, before anything is sent. Where a row cannot be had or written, the others go on.
+ */
+export async function claimPushes(deps: PushDeps, limit: number): Promise<ClaimReport> {
+  const due = await deps.store.transaction((tx) => tx.duePushes(limit));
+  if (due.length === 0) return { calls: [], looked: 0, parked: 0 };
+  try {
+    return await deps.store.transaction((tx) => claimAll(tx, deps, due));
+  } catch (error) {
+    if (!isRowFault(error)) throw error;
+  }
+  const reports: ClaimReport[] = [];
+  for (const push of due) reports.push(await claimAlone(deps, push));
+  return {
+    calls: reports.flatMap(({ calls }) => calls),
+    looked: due.length,
+    parked: reports.reduce((sum, { parked }) => sum + parked, 0),
+  };
+}
+
+async function claimAlone(deps: PushDeps, due: Push): Promise<ClaimReport> {
+  try {
+    return await deps.store.transaction((tx) => claimAll(tx, deps, [due]));
+  } catch (error) {
+    if (!isRowFault(error)) throw error;
+    const isHeld = failureKind(error) === 'lock_timeout';
+    await deps.store.transaction(async (tx) => {
+      const [push] = await tx.lockReady([due.id]);
+      if (push === undefined) return;
+      if (!isHeld)
+        return await park(tx, deps, push, 'cannot_settle', 'the table refuses the row as it would have to be');
+      const { attempt } = push;
+      const runAt = addMs(await tx.now(), fullJitterMs(attempt, deps.random()));
+      const words = 'another transaction holds the row';
+      await tx.finishPush(push, { to: 'again', runAt, attempt: attempt + 1, errorCode: 'row_held', error: words });
+    });
+    return { calls: [], looked: 1, parked: isHeld ? 0 : 1 };
+  }
+}
+
+/** What one row can bring about, and its absence of the others' doing. */
+export function isRowFault(error: unknown): boolean {
+  const kind = failureKind(error);
+  return kind === 'lock_timeout' || kind === 'data' || kind === 'constraint' || kind === 'foreign_key';
+}
+
+async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Promise<ClaimReport> {
+  const { twoWay, target } = deps.stream;
+  const keys = due.map(({ targetKey }) => targetKey);
+  const ids = await tx.findByTargetKey(keys);
+  const states = await tx.lockStates([...new Set(ids.values())].sort());
+  const rows = await tx.lockRows(keys);
+  // A record may have moved into a row while its lock was waited for.
+  const idsNow = await tx.findByTargetKey(keys);
+  const ready = await tx.lockReady(due.map(({ id }) => id));
+  const conflicts = await tx.openConflicts(keys);
+  const areDeletesHeld = keys.some((key) => !rows.has(key)) && (await tx.areDeletesHeld());
+  const since = addMs(await tx.now(), -twoWay.budget.perMs);
+  const calls: Claimed[] = [];
+  let parked = 0;
+  for (const push of ready) {
+    const { targetKey } = push;
+    if (ids.get(targetKey) !== idsNow.get(targetKey)) continue;
+    const state = states.get(ids.get(targetKey) ?? '') ?? null;
+    const claim = decideClaim({
+      twoWay,
+      properties: target.contentProperties,
+      push,
+      state,
+      row: rows.get(targetKey) ?? null,
+      hasOpenConflict: conflicts.has(targetKey),
+      calls: await tx.countCalls(targetKey, since),
+      areDeletesHeld,
+    });
+    const done = await carryOut(tx, deps, { push, state, row: rows.get(targetKey) ?? null }, claim);
+    if (done === 'parked') parked++;
+    else if (done !== null) calls.push(done);
+  }
+  return { calls, looked: due.length, parked };
+}
+
+type Subject = {
+  readonly push: Push;
+  readonly state: RecordState | null;
+  readonly row: Push['snapshot'];
+};
+
+async function carryOut(
+  tx: RecordTx,
+  deps: PushDeps,
+  { push, state, row }: Subject,
+  claim: Claim,
+): Promise<Claimed | 'parked' | null> {
+  switch (claim.kind) {
+    case 'leave':
+      return null;
+    case 'park':
+      await park(tx, deps, push, claim.reason, claim.words);
+      return 'parked';
+    case 'drop':
+      if (state !== null && row !== null) await takeBack(tx, { state, row, properties: claim.undo });
+      await tx.dropParked([push.targetKey]);
+      await tx.finishPush(push, { to: 'done' });
+      return null;
+    case 'restore':
+      if (state !== null)
+        await restoreRow(tx, deps.stream, { state, targetKey: push.targetKey, content: claim.content });
+      await tx.dropParked([push.targetKey]);
+      await tx.finishPush(push, { to: 'done' });
+      return null;
+    case 'reread':
+      await tx.finishPush(push, { to: 'done' });
+      if (state !== null) await wantRead(tx, state.externalId);
+      deps.wakeHints();
+      return null;
+    case 'call':
+      return await startCall(tx, deps, { push, state, row }, claim);
+    default:
+      return assertNever(claim);
+  }
+}
+
+async function startCall(
+  tx: RecordTx,
+  deps: PushDeps,
+  { push, state, row }: Subject,
+  { op, externalId, patch, content, ifMatch, undo }: Extract<Claim, { kind: 'call' }>,
+): Promise<Claimed | 'parked'> {
+  const { stream, newId } = deps;
+  const tokenId = newId();
+  const made = makePushRequest(stream.twoWay, { op, externalId, content, ifMatch, tokenId });
+  if (!made.ok) {
+    await park(tx, deps, push, made.reason === 'unmappable' ? 'unmappable' : 'cannot_settle', made.words);
+    return 'parked';
+  }
+  const snapshot = state === null || row === null ? row : await takeBack(tx, { state, row, properties: undo });
+  const token: ChangeToken = {
+    id: tokenId,
+    state: 'pending',
+    externalId,
+    targetKey: push.targetKey,
+    preHash: op === 'create' ? null : (state?.baseHash ?? null),
+    fieldHashes: fieldHashesOf(patch ?? {}, stream.mapper.hashOf),
+    resultHash: null,
+    resultVersion: null,
+    resultEtag: null,
+    echo: null,
+    seenCount: 0,
+    createdAt: await tx.now(),
+    expiresAt: null,
+  };
+  await tx.insertToken(token);
+  const held = await tx.startCall(push, {
+    op,
+    externalId,
+    snapshot,
+    patch,
+    request: made.request,
+    ifMatch,
+    preVersion: op === 'create' ? null : (state?.version ?? null),
+    tokenId,
+    leaseMs: PUSH_LEASE_MS,
+    deadline: addMs(token.createdAt, PUSH_LEASE_MS - LEASE_MARGIN_MS),
+  });
+  return { push: held, token };
+}
+
+async function park(
+  tx: RecordTx,
+  { stream, log }: PushDeps,
+  push: Push,
+  reason: Extract<Claim, { kind: 'park' }>['reason'],
+  words: string,
+): Promise<void> {
+  await tx.finishPush(push, { to: 'parked', reason, errorCode: reason, error: words });
+  log.warn({ ...stream.key, externalId: push.externalId, push: push.id, reason }, 'push parked');
+}

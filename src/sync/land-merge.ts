@@ -1,0 +1,163 @@
+import type { NewConflict } from '../model/conflict.ts';
+import type { Content, Observation } from '../model/observation.ts';
+import type { HeldPush } from '../model/push.ts';
+import { blankState, type RecordState } from '../model/record-state.ts';
+import { lookAgain } from './look-again.ts';
+import { type FieldConflict, type Merged, mergeRecord, shadowAfter } from './merge.ts';
+import type { TwoWayStream } from './push-deps.ts';
+import type { RecordTx } from './record-store.ts';
+
+/** Everything that is locked for a settlement. */
+export type Held = {
+  readonly push: HeldPush;
+  readonly seen: Observation;
+  readonly state: RecordState;
+  readonly rows: ReadonlyMap<string, Content>;
+};
+
+/** Brings what the source answered into the row: in its own form what was sent, beside it what changed there or here. */
+export async function landMerge(
+  tx: RecordTx,
+  stream: TwoWayStream,
+  held: Held,
+  { row, content }: { row: Content | null; content: Content },
+): Promise<void> {
+  const { push, seen, state } = held;
+  const { keyProperty } = stream.target;
+  if (row === null && push.op === 'create' && push.carries === 'request') {
+    const stored = (await tx.writeRows([content])).get(String(content[keyProperty])) ?? content;
+    const next = liveState(stream, state, seen, content, stored);
+    await tx.saveStates([next]);
+    return await note(tx, held, next, null);
+  }
+  if (row === null) {
+    const next = liveState(stream, state, seen, content, content);
+    await tx.saveStates([next]);
+    if (push.op === 'create' || push.carries === 'row') await lookAgain(tx, lookOf(held, keyOf(next)));
+    return await note(tx, held, next, 'row_removed');
+  }
+  const merged = mergeRecord({
+    twoWay: stream.twoWay,
+    properties: stream.target.contentProperties.filter((property) => property !== keyProperty || push.op !== 'create'),
+    base: state.status === 'live' ? state.base : null,
+    shadow: state.status === 'live' ? state.shadow : null,
+    row,
+    incoming: content,
+    remoteAt: null,
+    localAt: null,
+    pushed: { snapshot: push.snapshot, patch: push.patch ?? {} },
+    choice: null,
+  });
+  if (merged.kind === 'parked') return await openConflict(tx, held, row, merged.properties);
+  const wanted: Content = { ...merged.row, [keyProperty]: content[keyProperty] ?? null };
+  const stored = await landRow(tx, push.targetKey, String(wanted[keyProperty] ?? seen.externalId), wanted);
+  const next = liveState(stream, state, seen, content, shadowAfter(merged, content, stored));
+  await tx.saveStates([next]);
+  await keepConflicts(tx, held, row, merged);
+  if (merged.kept.size > 0) await lookAgain(tx, lookOf(held, keyOf(next)));
+  else await tx.dropParked([push.targetKey, keyOf(next)]);
+  await note(tx, held, next, null);
+}
+
+/** @returns the row as the table holds it. */
+async function landRow(tx: RecordTx, from: string, to: string, content: Content): Promise<Content> {
+  if (from !== to) return (await tx.rekeyRow(from, content)) ?? content;
+  return (await tx.writeRows([content])).get(to) ?? content;
+}
+
+export const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
+
+function liveState(
+  { target }: TwoWayStream,
+  state: RecordState,
+  seen: Observation,
+  base: Content,
+  shadow: Content,
+): RecordState {
+  const key = base[target.keyProperty];
+  const targetKey = key === undefined || key === null ? state.externalId : String(key);
+  return {
+    ...blankState(state.externalId),
+    status: 'live',
+    targetKey: target.isKeyDirect && targetKey === state.externalId ? null : targetKey,
+    baseHash: seen.hash,
+    base,
+    version: seen.version,
+    etag: seen.etag,
+    lo: seen.lo,
+    hi: seen.hi,
+    aliveAt: Math.max(state.aliveAt, seen.hi),
+    appliedSeq: state.appliedSeq + 1,
+    shadow,
+    localVersion: state.localVersion,
+  };
+}
+
+async function openConflict(tx: RecordTx, { push, seen, state }: Held, row: Content, fields: readonly string[]) {
+  const { externalId, content: remote, version: remoteVersion } = seen;
+  const met = {
+    externalId,
+    targetKey: push.targetKey,
+    kind: 'both_changed',
+    fields,
+    base: state.base,
+    local: row,
+  } as const;
+  await tx.recordConflicts([{ ...met, remote, remoteVersion, policy: 'manual', outcome: null }]);
+}
+
+/** Values that were overwritten, or that stand against the source's: a conflict for each way it went. */
+async function keepConflicts(
+  tx: RecordTx,
+  { push, seen, state }: Held,
+  row: Content,
+  { conflicts }: Extract<Merged, { kind: 'merged' }>,
+): Promise<void> {
+  const groups = new Map<string, FieldConflict[]>();
+  for (const one of conflicts) {
+    const name = `${one.kind} ${one.policy} ${one.outcome}`;
+    groups.set(name, [...(groups.get(name) ?? []), one]);
+  }
+  const kept = [...groups.values()].flatMap((group): NewConflict[] => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { kind, policy, outcome } = first;
+    const fields = group.map(({ property }) => property);
+    const only = (content: Content | null): Content | null =>
+      content === null ? null : Object.fromEntries(Object.entries(content).filter(([name]) => fields.includes(name)));
+    const values = { base: only(state.base), local: only(row), remote: only(seen.content) };
+    const record = { externalId: seen.externalId, targetKey: push.targetKey, remoteVersion: seen.version };
+    return [{ ...record, ...values, kind, fields, policy, outcome }];
+  });
+  if (kept.length > 0) await tx.recordConflicts(kept);
+}
+
+export async function note(
+  tx: RecordTx,
+  { push, seen }: Held,
+  state: RecordState,
+  reason: string | null,
+): Promise<void> {
+  const { externalId, version, hash, lo, hi } = seen;
+  await tx.appendHistory([
+    {
+      externalId,
+      channel: seen.channel,
+      origin: { kind: 'push', id: push.id },
+      decision: 'push',
+      reason,
+      version,
+      hash,
+      appliedSeq: reason === 'overtaken' ? null : state.appliedSeq,
+      correlationId: null,
+    },
+  ]);
+  if (reason !== 'overtaken') await tx.supersede([{ externalId, version, lo, hi, isEffective: true }]);
+}
+
+/** The same row, to be looked at again; as a row without a record where the record is gone. */
+export const lookOf = ({ push, seen }: Held, targetKey: string) => ({
+  targetKey,
+  externalId: seen.content === null ? null : seen.externalId,
+  editedAt: push.editedAt,
+});

@@ -1,0 +1,65 @@
+import type { Content } from '../model/observation.ts';
+import { type Held, keyOf, landMerge, note } from './land-merge.ts';
+import { wantRead } from './look-again.ts';
+import { isSame } from './merge.ts';
+import type { TwoWayStream } from './push-deps.ts';
+import type { RecordTx } from './record-store.ts';
+
+/**
+ * Joins a row with the record that its create has made, now that the id is known: the row takes the record's key and the
+ * form in which the source stored it. A record that was deleted before we knew it takes the row with it; one that has come
+ * into a row of its own by then keeps that one. What either row held beyond what was sent is kept as a conflict.
+ */
+export async function linkCreate(tx: RecordTx, stream: TwoWayStream, held: Held): Promise<void> {
+  const { push, seen, state, rows } = held;
+  const row = rows.get(push.targetKey) ?? null;
+  const isBuried = state.status === 'tombstone' && !state.isTombSoft;
+  if (seen.content === null || isBuried) return await removeDeleted(tx, held, row);
+  if (state.status === 'live' && keyOf(state) !== push.targetKey) return await removeDouble(tx, held, row);
+  if (state.status === 'tombstone') await wantRead(tx, seen.externalId);
+  await tx.dropPushes([push.targetKey]);
+  await landMerge(tx, stream, held, { row, content: seen.content });
+}
+
+async function removeDeleted(tx: RecordTx, held: Held, row: Content | null): Promise<void> {
+  await keepRow(tx, held, row, 'created_and_deleted');
+  await note(tx, held, held.state, 'deleted');
+}
+
+async function removeDouble(tx: RecordTx, held: Held, row: Content | null): Promise<void> {
+  const { push, seen } = held;
+  const isSent =
+    row !== null &&
+    push.snapshot !== null &&
+    Object.entries(row).every(([name, value]) => isSame(value, push.snapshot?.[name]));
+  if (isSent) await remove(tx, push.targetKey);
+  else await keepRow(tx, held, row, 'adopted');
+  await wantRead(tx, seen.externalId);
+  await note(tx, held, held.state, 'row_of_its_own');
+}
+
+async function keepRow(tx: RecordTx, held: Held, row: Content | null, kind: 'created_and_deleted' | 'adopted') {
+  const { push, seen } = held;
+  await remove(tx, push.targetKey);
+  if (row === null) return;
+  await tx.recordConflicts([
+    {
+      externalId: seen.externalId,
+      targetKey: push.targetKey,
+      kind,
+      fields: [],
+      base: null,
+      local: row,
+      remote: seen.content,
+      remoteVersion: seen.version,
+      policy: 'source_wins',
+      outcome: 'remote',
+    },
+  ]);
+}
+
+async function remove(tx: RecordTx, targetKey: string): Promise<void> {
+  await tx.removeRows([targetKey]);
+  await tx.dropPushes([targetKey]);
+  await tx.dropParked([targetKey]);
+}

@@ -1,0 +1,93 @@
+import { addMs, type Instant } from '../model/instant.ts';
+import type { PushWish } from '../model/push.ts';
+import type { PushDeps } from './push-deps.ts';
+import type { LocalChange, RecordTx } from './record-store.ts';
+
+/** Removals count together for so long: a mass of them may come in many transactions. */
+const REMOVALS_WINDOW_MS = 600_000;
+
+export type PlanReport = {
+  /** Captured edits taken. */
+  readonly taken: number;
+  /** Rows that are to be looked at. */
+  readonly planned: number;
+  /** Removals were held back by this pass. */
+  readonly isHolding: boolean;
+};
+
+/**
+ * Turns up to `limit` captured edits into ready pushes, one a row, in one transaction: an edit is either captured or planned.
+ * What is pushed of a row is decided when its push is claimed. Too many removals at once hold all removals of the stream
+ * back, until a person says whether they were meant.
+ */
+export async function planOnce(deps: PushDeps, limit: number): Promise<PlanReport> {
+  const report = await deps.store.transaction(async (tx) => {
+    const changes = await tx.takeLocalChanges(limit);
+    if (changes.length === 0) return { taken: 0, planned: 0, isHolding: false };
+    await deps.crashPoint('C13');
+    return { taken: changes.length, ...(await planAll(tx, deps, changes)) };
+  });
+  if (report.taken === 0) return report;
+  await deps.crashPoint('C14');
+  if (report.isHolding) deps.log.warn({ ...deps.stream.key }, 'removals of rows are held back: so many at once');
+  deps.wakePushes();
+  return report;
+}
+
+type Edited = { readonly edits: number; readonly editedAt: Instant; readonly isRemoval: boolean };
+
+async function planAll(
+  tx: RecordTx,
+  deps: PushDeps,
+  changes: readonly LocalChange[],
+): Promise<Omit<PlanReport, 'taken'>> {
+  const { twoWay } = deps.stream;
+  const edited = sumUp(changes);
+  const keys = [...edited.keys()].sort();
+  const ids = await tx.findByTargetKey(keys);
+  const states = await tx.lockStates([...new Set(ids.values())].sort());
+  await tx.saveStates([...states.values()].map((state) => ({ ...state, localVersion: state.localVersion + 1 })));
+  const now = await tx.now();
+  const wishes = keys.flatMap((targetKey): PushWish[] => {
+    const edit = edited.get(targetKey);
+    const externalId = ids.get(targetKey) ?? null;
+    if (edit === undefined || (edit.isRemoval && externalId === null)) return []; // it came and went unseen
+    return [{ targetKey, externalId, runAt: addMs(now, twoWay.debounceMs), ...edit }];
+  });
+  const isHolding = await holdMassDelete(tx, deps, changes, wishes, now);
+  await tx.ensurePushes(wishes);
+  return { planned: wishes.length, isHolding };
+}
+
+/** By row. The latest edit tells whether it is still there. */
+function sumUp(changes: readonly LocalChange[]): Map<string, Edited> {
+  const edited = new Map<string, Edited>();
+  for (const { targetKey, op, at } of [...changes].sort((left, right) => left.at - right.at)) {
+    if (op === 'T') continue;
+    const before = edited.get(targetKey);
+    edited.set(targetKey, { edits: (before?.edits ?? 0) + 1, editedAt: at, isRemoval: op === 'D' });
+  }
+  return edited;
+}
+
+/** @returns true when this pass began to hold removals back. */
+async function holdMassDelete(
+  tx: RecordTx,
+  { stream }: PushDeps,
+  changes: readonly LocalChange[],
+  wishes: readonly PushWish[],
+  now: Instant,
+): Promise<boolean> {
+  const isEmptied = changes.some(({ op }) => op === 'T');
+  const removals = wishes.filter(({ isRemoval }) => isRemoval).length;
+  if ((!isEmptied && removals === 0) || (await tx.areDeletesHeld())) return false;
+  if (isEmptied) {
+    await tx.holdDeletes('the table was emptied');
+    return true;
+  }
+  const { minimum, maxShare } = stream.twoWay.massDelete;
+  const recent = removals + (await tx.countRemovals(addMs(now, -REMOVALS_WINDOW_MS)));
+  if (recent <= minimum || recent <= maxShare * (await tx.countLive())) return false;
+  await tx.holdDeletes(`${recent} rows were removed within ${REMOVALS_WINDOW_MS / 60_000} min`);
+  return true;
+}

@@ -1,0 +1,69 @@
+import { failureKind } from '../db/failure.ts';
+import { callPush } from './call-push.ts';
+import { claimPushes } from './claim-pushes.ts';
+import type { PushFate } from './finish-push.ts';
+import type { PushDeps } from './push-deps.ts';
+import { claimUnknown, resolvePush } from './resolve-unknown.ts';
+
+/** What one pass did. `looked`: pushes that were due; `calls`: requests that were to be sent. */
+export type PushReport = {
+  readonly looked: number;
+  readonly calls: number;
+  readonly settled: number;
+  readonly again: number;
+  readonly unknown: number;
+  readonly parked: number;
+};
+
+/**
+ * One pass over up to `limit` due pushes of a stream, their requests side by side: each is decided on what its row holds
+ * now, held by lease, sent, and ended as its answer says. A push that fails unexpectedly stays held until its lease ends,
+ * and is then resolved as one of unknown outcome; the others go on.
+ */
+export async function pushOnce(deps: PushDeps, limit: number, signal: AbortSignal): Promise<PushReport> {
+  if (signal.aborted) return NOTHING;
+  const { calls, looked, parked } = await claimPushes(deps, limit);
+  if (calls.length > 0) await deps.crashPoint('C15');
+  const fates = await allOf(calls.map((claimed) => safely(deps, () => callPush(deps, claimed, signal))));
+  const counts = countFates(fates);
+  return { ...counts, looked, calls: calls.length, parked: parked + counts.parked };
+}
+
+/**
+ * One pass over up to `limit` pushes whose outcome is unknown: those of lost answers, and those that a worker held when it
+ * died. Each is resolved by its echo, by the same request under the same key, or by reading; never by sending it anew.
+ */
+export async function resolveOnce(deps: PushDeps, limit: number, signal: AbortSignal): Promise<PushReport> {
+  if (signal.aborted) return NOTHING;
+  const { claimed, open, parked } = await claimUnknown(deps, limit);
+  const fates = await allOf(open.map((one) => safely(deps, () => resolvePush(deps, one, signal))));
+  const counts = countFates(fates);
+  if (counts.again > 0) deps.wakePushes();
+  return { ...counts, looked: claimed, calls: open.length, parked: parked + counts.parked };
+}
+
+async function safely(deps: PushDeps, work: () => Promise<PushFate>): Promise<PushFate> {
+  try {
+    return await work();
+  } catch (error) {
+    if (failureKind(error) === 'other') throw error;
+    deps.log.warn({ ...deps.stream.key, err: error }, 'push interrupted; it is resolved when its lease ends');
+    return { kind: 'lost' };
+  }
+}
+
+/** Waits for all of them, also when one fails: none may go on after its pass. */
+async function allOf(works: readonly Promise<PushFate>[]): Promise<PushFate[]> {
+  const ended = await Promise.allSettled(works);
+  return ended.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+const NOTHING: PushReport = { looked: 0, calls: 0, settled: 0, again: 0, unknown: 0, parked: 0 };
+
+function countFates(fates: readonly PushFate[]) {
+  const count = (kind: PushFate['kind']): number => fates.filter((fate) => fate.kind === kind).length;
+  return { settled: count('settled'), again: count('again'), unknown: count('unknown'), parked: count('parked') };
+}

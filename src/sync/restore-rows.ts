@@ -1,0 +1,69 @@
+import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
+import type { RecordState } from '../model/record-state.ts';
+import type { TwoWayStream } from './push-deps.ts';
+import type { RecordTx } from './record-store.ts';
+
+/**
+ * Takes edits of read-only properties back: the row holds there again what the source says, and what it held is kept as a
+ * conflict. The state's lock and the row's are held. @returns the row as it then is.
+ */
+export async function takeBack(
+  tx: RecordTx,
+  { state, row, properties }: { state: RecordState; row: Content; properties: readonly string[] },
+): Promise<Content> {
+  const { shadow, base } = state;
+  if (properties.length === 0 || shadow === null) return row;
+  const targetKey = state.targetKey ?? state.externalId;
+  const written = await tx.writeRows([{ ...row, ...pick(shadow, properties) }]);
+  const stored = written.get(targetKey) ?? row;
+  await tx.saveStates([{ ...state, shadow: { ...shadow, ...pick(stored, properties) } }]);
+  await tx.recordConflicts([
+    {
+      externalId: state.externalId,
+      targetKey,
+      kind: 'both_changed',
+      fields: properties,
+      base: pick(shadow, properties),
+      local: pick(row, properties),
+      remote: pick(base ?? shadow, properties),
+      remoteVersion: state.version,
+      policy: 'source_wins',
+      outcome: 'remote',
+    },
+  ]);
+  return stored;
+}
+
+/** Writes a row again that was removed here, and keeps word of it. The state's lock is held. */
+export async function restoreRow(
+  tx: RecordTx,
+  { twoWay }: TwoWayStream,
+  { state, targetKey, content }: { state: RecordState; targetKey: string; content: Content },
+): Promise<void> {
+  const written = await tx.writeRows([content]);
+  await tx.saveStates([{ ...state, shadow: written.get(targetKey) ?? content }]);
+  await tx.recordConflicts([
+    {
+      externalId: state.externalId,
+      targetKey,
+      kind: 'deleted_here',
+      fields: [],
+      base: state.base,
+      local: null,
+      remote: state.base,
+      remoteVersion: state.version,
+      policy: twoWay.recordPolicy,
+      outcome: 'remote',
+    },
+  ]);
+}
+
+function pick(content: Content, properties: readonly string[]): Content {
+  const picked: Record<string, JsonValue> = {};
+  for (const property of properties) {
+    const value = content[property];
+    if (value !== undefined) picked[property] = value;
+  }
+  return picked;
+}
