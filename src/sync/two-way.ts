@@ -67,6 +67,8 @@ export type TwoWay = {
   /** How far from the database's clock the source's is taken to be, at most, where the newest value wins. */
   readonly clockSkewMs: number;
   readonly unmap: Unmap;
+  /** Content that is the same in every row, for rows that are created by a route. */
+  readonly constants?: Content;
 };
 
 export type Unmapped =

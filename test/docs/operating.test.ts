@@ -17,7 +17,7 @@ function unionMembers(source: string, name: string): string[] {
 }
 
 test('every route of the server is told, and no other', async (t) => {
-  const route = /app\.(get|post|delete)(?:<.*?>)?\(\s*'([^']+)'/gs;
+  const route = /app\.(get|post|put|patch|delete)(?:<.*?>)?\(\s*'([^']+)'/gs;
   const found = sourcesIn('src/http').flatMap((source) =>
     [...source.matchAll(route)].map(([, method = '', path]) => `${method.toUpperCase()} ${path}`),
   );
