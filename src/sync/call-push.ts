@@ -7,7 +7,7 @@ import type { Claimed } from './claim-pushes.ts';
 import { acceptToken, applyInstead, followAnswer, type PushFate, settleSafely, withHeld } from './finish-push.ts';
 import type { PushAnswer } from './push-answer.ts';
 import type { PushDeps } from './push-deps.ts';
-import { fullJitterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import { assumeStored, isSeenThrough, type Seen, seeAnswer, seeRead } from './see-answer.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function callPush(deps: PushDeps, claimed: Claimed, signal: AbortSi
   const { push } = claimed;
   const look = await lookFirst(deps, claimed, signal);
   if (look.kind === 'changed') {
-    const waitMs = deps.stream.caps.readLagMs + fullJitterMs(push.attempt, deps.random());
+    const waitMs = deps.stream.caps.readLagMs + backoffMs(push.attempt, deps.random());
     const words = 'the record has changed at the source since it was last seen';
     return await applyInstead(deps, push, look.sighted, { code: 'conflict', words, waitMs });
   }

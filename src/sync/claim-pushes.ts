@@ -10,7 +10,7 @@ import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
 import { makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
 import { restoreRow, takeBack } from './restore-rows.ts';
-import { fullJitterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import { fieldHashesOf } from './token-match.ts';
 
 /** A push whose request is to be sent now, with its token. */
@@ -50,7 +50,7 @@ async function claimAlone(deps: PushDeps, due: Push): Promise<ClaimReport> {
       if (!isHeld)
         return await park(tx, deps, push, 'cannot_settle', 'the table refuses the row as it would have to be');
       const { attempt } = push;
-      const runAt = addMs(await tx.now(), fullJitterMs(attempt, deps.random()));
+      const runAt = addMs(await tx.now(), backoffMs(attempt, deps.random()));
       const words = 'another transaction holds the row';
       await tx.finishPush(push, { to: 'again', runAt, attempt: attempt + 1, errorCode: 'row_held', error: words });
     });

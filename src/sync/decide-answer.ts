@@ -3,7 +3,7 @@ import { addMs, type Instant } from '../model/instant.ts';
 import type { Push } from '../model/push.ts';
 import type { PushAnswer } from './push-answer.ts';
 import type { PushMove } from './record-store.ts';
-import { fullJitterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 
 /** Calls in a row that the source turned down as out of date, before a person looks at the record. */
 export const MAX_REJECTIONS = 10;
@@ -59,13 +59,13 @@ export function decideAnswer({ push, answer, now, readLagMs, random }: AnswerInp
           move: { to: 'parked', reason: 'cannot_settle', errorCode, error: words },
         };
       }
-      return { ...rejected, isReread: true, move: again(readLagMs + fullJitterMs(push.attempt, random), push.attempt) };
+      return { ...rejected, isReread: true, move: again(readLagMs + backoffMs(push.attempt, random), push.attempt) };
     case 'refused':
       return park();
     case 'unauthorized':
       return { ...rejected, pause: `${errorCode}: ${error}`, move: again(AUTH_WAIT_MS, push.attempt - 1) };
     case 'later': {
-      const waitMs = Math.max(answer.waitMs ?? 0, MIN_WAIT_MS) + fullJitterMs(0, random);
+      const waitMs = Math.max(answer.waitMs ?? 0, MIN_WAIT_MS) + backoffMs(1, random);
       const blockUntil = answer.isLimit ? addMs(now, waitMs) : null;
       return { ...rejected, blockUntil, move: again(waitMs, push.attempt - 1) };
     }

@@ -2,7 +2,7 @@ import type { ChangeToken } from '../model/change-token.ts';
 import { addMs, type Instant } from '../model/instant.ts';
 import type { Observation } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
-import { fullJitterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import type { TwoWay } from './two-way.ts';
 
 /** Of the time that a source remembers a key, the end is not counted on: its clock is not ours. */
@@ -79,6 +79,6 @@ export const nextLookAt = ({
   now,
   random,
 }: Pick<UnknownInput, 'push' | 'now'> & { readonly random: number }): Instant =>
-  addMs(now, MIN_LOOK_MS + fullJitterMs(push.attempt, random));
+  addMs(now, MIN_LOOK_MS + backoffMs(push.attempt, random));
 
 const MIN_LOOK_MS = 500;

@@ -10,7 +10,7 @@ import { wantRead } from './look-again.ts';
 import type { PushAnswer } from './push-answer.ts';
 import { type PushDeps, TOKEN_TTL_MS } from './push-deps.ts';
 import type { PushMove, RecordTx } from './record-store.ts';
-import { fullJitterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import { type Settlement, settlePush } from './settle-push.ts';
 
 /**
@@ -81,7 +81,7 @@ async function keepForLater(deps: PushDeps, { push: pushed, sighted }: Settlemen
   return await withHeld(deps, pushed, async (tx, push) => {
     const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
     if (token !== null) await tx.saveToken({ ...token, echo: token.echo ?? sighted.seen });
-    const runAt = addMs(await tx.now(), MIN_HELD_WAIT_MS + fullJitterMs(0, deps.random()));
+    const runAt = addMs(await tx.now(), MIN_HELD_WAIT_MS + backoffMs(0, deps.random()));
     await tx.finishPush(push, { to: 'unknown', runAt, errorCode: code, error: words });
     return { kind: 'unknown', code, words };
   });
