@@ -76,6 +76,17 @@ export async function resumeSource(tx: Db, integration: string, reasons: readonl
   return rows.length > 0;
 }
 
+/** Nothing is pushed to the source before this moment, by any replica. */
+export async function blockSource(tx: Db, integration: string, until: Instant): Promise<void> {
+  await waitForLocks(tx);
+  await queryRows(
+    tx,
+    sql`INSERT INTO sync.source_states AS s (integration, blocked_until)
+        VALUES (${integration}, to_timestamp(${until}::float8 / 1e6))
+        ON CONFLICT (integration) DO UPDATE SET blocked_until = greatest(s.blocked_until, excluded.blocked_until)`,
+  );
+}
+
 type StateRow = {
   integration: string;
   breaker: BreakerState;

@@ -1,6 +1,31 @@
 import type { Db } from '../db/connect.ts';
+import type { StreamKey } from '../model/observation.ts';
+import type { Push } from '../model/push.ts';
+import { countEchoes, insertToken, keepEcho, readToken, readTokensOf, saveToken } from '../store/change-tokens.ts';
+import {
+  claimUnknownPushes,
+  insertRequestPush,
+  lockHeldPush,
+  lockParkedPushes,
+  lockPush,
+  lockReadyPushes,
+  readDuePushes,
+  readFlights,
+  readOpenCreates,
+  startCall,
+} from '../store/outbox.ts';
+import {
+  countCalls,
+  countRemovals,
+  endPushes,
+  ensurePushes,
+  moveDeadline,
+  movePush,
+  readLastEdits,
+} from '../store/outbox-moves.ts';
+import { blockSource } from '../store/source-states.ts';
 import type { RecordParts } from './record-parts.ts';
-import type { RecordTx } from './record-store.ts';
+import type { PushMove, RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
 
 /** What the store of pushes, tokens and captured edits brings to a `RecordTx`. */
@@ -13,38 +38,55 @@ export class PushStoreError extends Error {
 }
 
 const missing = async (): Promise<never> => {
-  throw new PushStoreError('The store of pushes is not part of this build');
+  throw new PushStoreError('The store of captured edits is not part of this build');
 };
 
-export function pushParts(_tx: Db, _stream: Stream): PushParts {
+export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
   return {
     takeLocalChanges: missing,
-    flightsOf: missing,
-    openCreates: missing,
-    lastEditsOf: missing,
-    ensurePushes: missing,
-    dropPushes: missing,
-    duePushes: missing,
-    lockReady: missing,
-    claimUnknown: missing,
-    moveDeadline: missing,
-    startCall: missing,
-    startRequest: missing,
-    lockPush: missing,
-    lockHeld: missing,
-    finishPush: missing,
-    dropParked: missing,
-    lockParked: missing,
-    countCalls: missing,
-    insertToken: missing,
-    saveToken: missing,
-    readToken: missing,
-    tokensOf: missing,
-    keepEcho: missing,
-    countEchoes: missing,
     findEditKey: missing,
     saveEditKey: missing,
-    countRemovals: missing,
-    blockUntil: missing,
+
+    flightsOf: (ids) => readFlights(tx, key, ids),
+    openCreates: () => readOpenCreates(tx, key),
+    lastEditsOf: (targetKeys) => readLastEdits(tx, key, targetKeys),
+    ensurePushes: (wishes) => ensurePushes(tx, key, wishes),
+    dropPushes: (targetKeys) => endPushes(tx, key, 'ready', targetKeys),
+    dropParked: (targetKeys) => endPushes(tx, key, 'parked', targetKeys),
+
+    duePushes: (limit) => readDuePushes(tx, key, limit),
+    lockReady: (ids) => lockReadyPushes(tx, ids),
+    lockParked: (reason, limit) => lockParkedPushes(tx, key, reason, limit),
+    lockPush: (id) => lockPush(tx, key, id),
+    lockHeld: (push) => lockHeldPush(tx, push),
+    claimUnknown: (limit, leaseMs) => claimUnknownPushes(tx, key, { limit, leaseMs }),
+    startCall: (push, { leaseMs, ...call }) => startCall(tx, push, { call, leaseMs }),
+    startRequest: (targetKey, { leaseMs, ...call }) => insertRequestPush(tx, key, targetKey, { call, leaseMs }),
+    moveDeadline: (push, deadline) => moveDeadline(tx, push, deadline),
+    finishPush: (push, move) => finishPush(tx, key, push, move),
+    countCalls: (targetKey, since) => countCalls(tx, key, targetKey, since),
+    countRemovals: (since) => countRemovals(tx, key, since),
+
+    insertToken: (token) => insertToken(tx, key, token),
+    saveToken: (token) => saveToken(tx, token),
+    readToken: (id) => readToken(tx, id),
+    tokensOf: (ids) => readTokensOf(tx, key, ids),
+    keepEcho: (id, seen) => keepEcho(tx, id, seen),
+    countEchoes: (ids) => countEchoes(tx, ids),
+
+    blockUntil: (at) => blockSource(tx, key.integration, at),
   };
+}
+
+/** Never back to ready: a ready push of the row may stand beside it, so that one is ensured and this one is over. */
+async function finishPush(tx: Db, key: StreamKey, push: Push, move: PushMove): Promise<void> {
+  if (move.to !== 'again') {
+    // What a person is shown of a row is the latest that could not be done.
+    if (move.to === 'parked') await endPushes(tx, key, 'parked', [push.targetKey]);
+    return await movePush(tx, push, move);
+  }
+  const { errorCode, error, runAt, attempt } = move;
+  await movePush(tx, push, { to: 'done', errorCode, error });
+  const { targetKey, externalId, edits, editedAt } = push;
+  await ensurePushes(tx, key, [{ targetKey, externalId, edits, editedAt, runAt, attempt }]);
 }

@@ -1,0 +1,1 @@
+CREATE INDEX "outbox_pushes_removals" ON "sync"."outbox_pushes" USING btree ("integration","entity","edited_at") WHERE op = 'delete';
