@@ -39,6 +39,8 @@ export type StartOptions = {
   readonly environment: Environment;
   /** What relative paths start from. */
   readonly workingFolder: string;
+  /** Instead of the file that SYNCLINE_CONFIG names; its folder of migrations starts from the working folder. */
+  readonly definition?: ConfigDefinition;
   /** Instead of the logger that LOG_LEVEL asks for. */
   readonly log?: Logger;
 };
@@ -47,6 +49,7 @@ export type RunningServer = {
   readonly app: App;
   readonly address: string;
   readonly database: Database;
+  readonly integrations: ReadonlyMap<string, Integration>;
   readonly log: Logger;
   /** Stops everything within seconds. Safe to repeat. */
   stop(): Promise<void>;
@@ -113,7 +116,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       await app.stop();
       await closeAll();
     };
-    return { app, address, database, log, stop: () => (stopped ??= stop()) };
+    return { app, address, database, integrations, log, stop: () => (stopped ??= stop()) };
   } catch (error) {
     await closeAll();
     throw error;
@@ -138,12 +141,16 @@ type CheckedConfig = { readonly definition: ConfigDefinition; readonly folder: s
 async function readAll({
   environment,
   workingFolder,
+  definition,
 }: StartOptions): Promise<{ settings: ServerSettings; config: CheckedConfig }> {
   const problems: StartProblem[] = [];
   const settings = readSettings(environment);
   if (!settings.ok) problems.push(...settings.problems);
   const path = environment.SYNCLINE_CONFIG || 'syncline.config.ts';
-  const loaded = await loadConfig(path, workingFolder);
+  const loaded =
+    definition === undefined
+      ? await loadConfig(path, workingFolder)
+      : ({ ok: true, definition, folder: workingFolder } as const);
   if (!loaded.ok) problems.push({ path: 'SYNCLINE_CONFIG', problem: loaded.problem });
   const checked = loaded.ok ? checkConfig(loaded.definition, environment) : null;
   if (loaded.ok && checked?.ok) problems.push(...migrationProblems(checked.definition, loaded.folder));

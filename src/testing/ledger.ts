@@ -30,6 +30,8 @@ export type RecordForm<Record extends Draft, Draft> = {
   readonly stamp: (draft: Draft, at: number, was: Record | null) => Record;
   /** Marks a record as deleted, where the source keeps it in its lists; left out, it is gone. */
   readonly mark?: ((record: Record) => Record) | undefined;
+  /** The version as the record shows it, where requests may name it. */
+  readonly versionTextOf?: ((record: Record) => string | undefined) | undefined;
 };
 
 /**

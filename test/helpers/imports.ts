@@ -28,7 +28,8 @@ const MAY_IMPORT: { readonly [layer: Layer]: readonly Layer[] | 'everything' } =
   // A command starts the server: the wall stands between it and the parts, not between it and the wiring.
   cli: ['app.ts', 'server.ts', 'config', 'sync', 'store', 'define', ...FOUNDATION],
   config: ['define', ...FOUNDATION],
-  testing: ['index.ts', ...FOUNDATION],
+  // A check of an integration starts a server and reads its database: the wall stands where that of a command does.
+  testing: ['index.ts', 'server.ts', 'sync', 'store', 'define', 'webhook', 'source', 'mapping', ...FOUNDATION],
   'app.ts': 'everything',
   'assemble.ts': 'everything',
   'client.ts': 'everything',
@@ -49,7 +50,7 @@ const FENCED_PACKAGES: readonly { readonly pattern: RegExp; readonly layers: rea
  * must tell a lost connection from a bad row; they do not speak to it.
  */
 const DOORS: readonly { readonly file: string; readonly onlyTypes: boolean; readonly layers: readonly Layer[] }[] = [
-  { file: 'src/db/connect.ts', onlyTypes: true, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
+  { file: 'src/db/connect.ts', onlyTypes: true, layers: ['sync', 'http', 'cli', 'observe', 'dashboard', 'testing'] },
   { file: 'src/db/failure.ts', onlyTypes: false, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
   { file: 'src/db/errors.ts', onlyTypes: false, layers: ['sync', 'http', 'cli', 'observe', 'dashboard'] },
   { file: 'src/db/instants.ts', onlyTypes: false, layers: ['sync'] },
