@@ -1,3 +1,4 @@
+import { assembleTwoWay } from './assemble-two-way.ts';
 import { capabilitiesOf } from './define/capabilities.ts';
 import type { EntityDefinition, IntegrationDefinition } from './define/definition.ts';
 import { describeTarget } from './define/target.ts';
@@ -37,7 +38,7 @@ export function assembleIntegration(definition: IntegrationDefinition, options: 
   const webhook = definition.webhook === undefined ? null : webhookDefinitionSchema.parse(definition.webhook);
   const lookups = createLookups({ ...options.lookups, client, integration: name }, lookupSourcesOf(definition));
   const streams = Object.entries(definition.entities).map(([entity, form]) => {
-    const keepsBase = webhook !== null && hasPartialPayloads(webhook, entity);
+    const keepsBase = form.write !== undefined || (webhook !== null && hasPartialPayloads(webhook, entity));
     const names = lookupNamesOf(form);
     const own = names.size === 0 ? null : lookups(names);
     return [entity, assembleStream({ integration: name, entity, form, client, keepsBase, lookups: own })] as const;
@@ -95,7 +96,7 @@ function assembleStream({ integration, entity, form, client, keepsBase, lookups 
     },
     repairs: form.reconcile?.repair ?? true,
     lookups,
-    twoWay: null,
+    twoWay: assembleTwoWay(form, target),
     deadlineMs: form.reconcile?.deadline === undefined ? DEFAULT_DEADLINE_MS : durationMs(form.reconcile.deadline),
   };
 }

@@ -4,6 +4,7 @@ import type { Mapping } from '../mapping/field.ts';
 import type { AnyEndpoints } from '../source/endpoint.ts';
 import type { ConfigDefinition, EntityDefinition, TypedIntegration, VersionDefinition } from './definition.ts';
 import type { CheckedMapping, CheckedPath } from './mapping-types.ts';
+import type { WriteDefinition } from './write.ts';
 
 /** Of what the source sends, before the schema changes it: ids, versions and marks are read from there. */
 type CheckedVersion<Sent, Version extends VersionDefinition> = Version extends {
@@ -19,7 +20,7 @@ type EntityForm<
   M extends Mapping,
   Key extends string,
   Version extends VersionDefinition,
-> = Omit<EntityDefinition, 'schema' | 'key' | 'targetKey' | 'version' | 'only' | 'target' | 'mapping'> & {
+> = Omit<EntityDefinition, 'schema' | 'key' | 'targetKey' | 'version' | 'only' | 'target' | 'mapping' | 'write'> & {
   /** What the source sends. Every record is checked by it before it is mapped. */
   readonly schema: Schema;
   readonly key: Key & CheckedPath<z.input<Schema>, Key>;
@@ -29,6 +30,8 @@ type EntityForm<
   readonly only?: (record: z.output<Schema>) => boolean;
   readonly target: Table;
   readonly mapping: M & CheckedMapping<M, z.output<Schema>, Table>;
+  /** Makes the entity two-way. */
+  readonly write?: WriteDefinition<NoInfer<keyof M & string>>;
 };
 
 /**

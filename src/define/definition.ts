@@ -7,6 +7,7 @@ import type { MarkerForm, VersionForm } from '../mapping/identity.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition, SourceDefinition } from '../source/definition.ts';
 import type { AnyEndpoints, Endpoints } from '../source/endpoint.ts';
 import type { WebhookDefinition } from '../webhook/definition.ts';
+import type { WriteDefinition } from './write.ts';
 
 /** How the source orders the versions of one record. */
 export type VersionDefinition = VersionForm & {
@@ -75,6 +76,8 @@ export type EntityDefinition = {
   readonly target: PgTable;
   readonly mapping: Mapping;
   readonly reconcile?: ReconcileDefinition;
+  /** Makes the entity two-way. Left out, its rows are a mirror: edits of them are overwritten. */
+  readonly write?: WriteDefinition;
 };
 
 export type IntegrationDefinition = {

@@ -17,6 +17,23 @@ export function reachOf(schema: z.ZodType, path: Path, side: Side): SchemaReach 
 }
 
 /**
+ * Whether the source can send a value there, as far as the schema tells. Checks that are asynchronous or throw tell
+ * nothing, and neither does a place that the schema does not name.
+ */
+export function acceptorAt(schema: z.ZodType, path: Path): (value: unknown) => boolean {
+  const schemas = ends(schema, path, { steps: 0 }, 'input');
+  return (value) => schemas.length === 0 || schemas.some((one) => takes(one, value));
+}
+
+function takes(schema: z.core.$ZodType, value: unknown): boolean {
+  try {
+    return z.core.safeParse(schema, value).success;
+  } catch {
+    return true;
+  }
+}
+
+/**
  * A place in a record as text, for messages. Keys that the schema does not name are the source's own words, which may be
  * personal (a map by e-mail address): they show as `*`.
  */
@@ -55,7 +72,7 @@ function namesKey(schema: z.core.$ZodType, key: string, budget: Budget): boolean
 }
 
 /** What a schema wraps, where it leaves the shape as it is; null for a schema that has a shape of its own. */
-function innerSchemas(schema: z.core.$ZodType, side: Side): readonly z.core.$ZodType[] | null {
+export function innerSchemas(schema: z.core.$ZodType, side: Side): readonly z.core.$ZodType[] | null {
   if (schema instanceof z.core.$ZodPipe) return [side === 'output' ? schema._zod.def.out : schema._zod.def.in];
   if (schema instanceof z.core.$ZodLazy) return [schema._zod.def.getter()];
   if (schema instanceof z.core.$ZodUnion) return schema._zod.def.options;
@@ -91,7 +108,8 @@ const SCALARS = new Set([
   'never',
 ]);
 
-function keySchemas(schema: z.core.$ZodType, key: string): readonly z.core.$ZodType[] {
+/** The schemas of what stands under a key; none where the schema has no such key. */
+export function keySchemas(schema: z.core.$ZodType, key: string): readonly z.core.$ZodType[] {
   if (schema instanceof z.core.$ZodObject) {
     const { shape, catchall } = schema._zod.def;
     const property = Object.hasOwn(shape, key) ? shape[key] : undefined;

@@ -17,7 +17,16 @@ export type Transform<In = unknown, Out = unknown> = {
 };
 
 /** A step that can run backwards, from the column's value to the source's. */
-export type TwoWay<In, Out> = Transform<In, Out> & { readonly codec: z.ZodType<Out, In> };
+export type TwoWay<In, Out> = Transform<In, Out> & {
+  readonly codec: z.ZodType<Out, In>;
+  /** Throws as `decode` does. What it gives decodes to the same again, once the source has settled on a spelling. */
+  encode(value: Out): In;
+  /**
+   * Whether the schema leaves open in which of several forms the source writes such values, so that any of them could be
+   * wrong. It is asked with what the source can send.
+   */
+  isAmbiguous?(takes: (value: unknown) => boolean): boolean;
+};
 
 type TwoWayForm<In, Out> = {
   readonly signature: string;
@@ -26,18 +35,24 @@ type TwoWayForm<In, Out> = {
   readonly to: z.ZodType<Out, Out>;
   /** Checks the kind of its input itself: the fast path calls it without the schema. */
   readonly decode: (value: In) => Out;
+  /** Checks the kind of its input itself, too. */
   readonly encode: (value: Out) => In;
+  readonly isAmbiguous?: (takes: (value: unknown) => boolean) => boolean;
 };
 
 /** A two-way transform as a zod codec, whose functions also serve directly: zod's own path costs more than the work. */
 export function twoWay<In, Out>(form: TwoWayForm<In, Out>): TwoWay<In, Out> {
-  const { signature, decode, encode, givesInstant = false } = form;
+  const { signature, decode, encode, isAmbiguous, givesInstant = false } = form;
   const codec = z.codec(form.from, form.to, {
     decode: (value, context) => orIssue(() => decode(value), value, context),
     encode: (value, context) => orIssue(() => encode(value), value, context),
   });
-  return { kind: 'transform', signature, codec, decode, givesInstant };
+  const ambiguity = isAmbiguous === undefined ? {} : { isAmbiguous };
+  return { kind: 'transform', signature, codec, decode, encode, givesInstant, ...ambiguity };
 }
+
+export const isTwoWay = (step: object): step is TwoWay<unknown, unknown> =>
+  'encode' in step && typeof step.encode === 'function';
 
 /** A transform that knows no way back. */
 export const oneWay = <In, Out>(signature: string, decode: (value: In) => Out): Transform<In, Out> => ({

@@ -1,5 +1,5 @@
 import { mustParsePath } from '../lib/path-schema.ts';
-import type { JsonValue } from '../model/json.ts';
+import { type JsonValue, withValueAt } from '../model/json.ts';
 import type { GetDefinition } from './definition.ts';
 
 /**
@@ -15,18 +15,3 @@ export function placeParams(
   for (const [name, value] of Object.entries(params)) placed = withValueAt(placed, mustParsePath(name), value);
   return placed;
 }
-
-function withValueAt(inside: JsonValue | undefined, path: readonly string[], value: JsonValue): JsonValue {
-  const [key, ...rest] = path;
-  if (key === undefined) return value;
-  if (Array.isArray(inside)) {
-    const list: JsonValue[] = [...inside];
-    list[Number(key)] = withValueAt(list[Number(key)], rest, value);
-    return list;
-  }
-  const object = isObject(inside) ? inside : {};
-  return { ...object, [key]: withValueAt(object[key], rest, value) };
-}
-
-const isObject = (value: JsonValue | undefined): value is { readonly [key: string]: JsonValue } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -24,7 +24,7 @@ export type Stream = {
   readonly caps: Capabilities;
   readonly target: TargetTable;
   readonly mapper: Mapper;
-  /** Something will ask for the base's content (partial payloads). */
+  /** Something will ask for the base's content (partial payloads, edits of rows). */
   readonly keepsBase: boolean;
   readonly client: SourceClient;
   readonly list: ListDefinition;
@@ -45,17 +45,22 @@ export type Stream = {
 
 export const streamName = ({ integration, entity }: StreamKey): string => `${integration}/${entity}`;
 
-/** Changes with whatever makes stored rows or the stored cursor doubtful: the mapping, the version, how changes are asked for. */
+/**
+ * Changes with whatever makes stored rows or the stored cursor doubtful: the mapping, the version, how changes are asked
+ * for; and when a mirror becomes two-way, since it has kept no base to compare edits with.
+ */
 export function fingerprintOf({
   mapper,
   changedSince,
   lookups,
-}: Pick<Stream, 'mapper' | 'changedSince' | 'lookups'>): string {
+  twoWay,
+}: Pick<Stream, 'mapper' | 'changedSince' | 'lookups' | 'twoWay'>): string {
   const parts = [mapper.fingerprint];
   if (changedSince !== null) {
     const { param, query, overlap } = changedSince;
     parts.push(JSON.stringify([param, query, overlap.toString()]));
   }
   if (lookups !== null) parts.push(lookups.fingerprint);
+  if (twoWay !== null) parts.push('two-way');
   return parts.join(' ');
 }

@@ -1,7 +1,8 @@
+import type { Unmap } from '../mapping/unmap.ts';
 import type { ConflictPolicy } from '../model/conflict.ts';
 import type { JsonValue } from '../model/json.ts';
-import type { Content } from '../model/observation.ts';
 import type { PushOp } from '../model/push.ts';
+import type { FailureRule } from '../source/failure/definition.ts';
 
 /** How one kind of write is sent. */
 export type WriteEndpoint = {
@@ -10,22 +11,30 @@ export type WriteEndpoint = {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
-  /** Only what was edited, or every writable property of the row. */
+  /** Only what was edited, or every property of the row that this kind of write takes. */
   readonly sends: 'changes' | 'record';
+  /** What becomes of properties that are null: sent as null, or left out. */
+  readonly nulls: 'send' | 'omit';
   /** Dot path in the body under which the fields stand; empty for the body itself. */
   readonly bodyAt: string;
-  /** Sent in addition to the fields, in the body. */
+  /** Sent in addition to the fields: in the body, or in the variable that takes the fields. */
   readonly body: Readonly<Record<string, JsonValue>>;
   /** Dot path in the answer to the whole record; null where the answer does not show it, and it is read afterwards. */
   readonly recordAt: string | null;
-  /** What the request is bound to: the record's tag, or its version, in `If-Match`. */
+  /** Of a create that does not show the record: dot path in the answer to the new id; null where it shows neither. */
+  readonly idAt: string | null;
+  /** What the request is bound to, in `If-Match`: the record's tag as it came, or its version as a quoted tag. */
   readonly ifMatch: 'etag' | 'version' | null;
-  /** In place of REST: the document, and the variables' names for the id and the fields. */
+  /** In place of REST: the document, and where among its variables the id and the fields go, as dot paths (`input.id`). */
   readonly graphql: {
     readonly query: string;
+    /** Null for a create. */
     readonly idVariable: string | null;
-    readonly fieldsVariable: string;
+    /** Empty where each field is a variable of its own; null for a delete. */
+    readonly fieldsVariable: string | null;
   } | null;
+  /** What answers mean where it is not what their status says, asked before the source's rules. */
+  readonly failures: readonly FailureRule[];
 };
 
 /** How the source recognises a repeated write. */
@@ -33,7 +42,7 @@ export type Idempotency = { readonly header: string /** How long it remembers. *
 
 /** Where a record carries the id of the write that made it, and how records are searched by it. */
 export type Marker = {
-  /** Dot path in what is sent, and in what the source shows. */
+  /** Dot path among the fields that are sent, and in the record as the source shows it. */
   readonly field: string;
   /** Query parameter of the list that finds records by it; null where nothing can be searched. */
   readonly searchParam: string | null;
@@ -41,9 +50,20 @@ export type Marker = {
 
 /** What makes a stream two-way. Everything checked and with its defaults filled in. */
 export type TwoWay = {
-  /** Content properties with a way back. All others are read-only: edits of them are undone and kept as conflicts. */
+  /**
+   * Content properties whose edits are sent; none where the source takes no updates. All others are read-only: edits of
+   * them are undone and kept as conflicts.
+   */
   readonly writable: ReadonlySet<string>;
+  /** Content properties that are sent when a record is created: some can be set then, and never again. */
+  readonly creatable: ReadonlySet<string>;
+  /** Null for what the source does not take. */
   readonly writes: { readonly [op in PushOp]: WriteEndpoint | null };
+  /**
+   * What an edit through our own API does first. `target-first`: the row is written, and a push brings it to the source.
+   * `source-first`: the source is asked, and its answer is what the row gets.
+   */
+  readonly mode: 'target-first' | 'source-first';
   /** For what both sides changed, by property. */
   readonly policyOf: (property: string) => ConflictPolicy;
   /** Some property's newest value wins: times of edits are read for that. */
@@ -70,13 +90,3 @@ export type TwoWay = {
   /** Content that is the same in every row, for rows that are created by a route. */
   readonly constants?: Content;
 };
-
-export type Unmapped =
-  | { readonly ok: true; readonly fields: { readonly [key: string]: JsonValue } }
-  | { readonly ok: false; readonly property: string; readonly expected: string };
-
-/**
- * The way back through the mapping: properties of the row to what the source takes, nested as its records are. Pure, never
- * throws: the first property whose value has no way back is named.
- */
-export type Unmap = (content: Content) => Unmapped;

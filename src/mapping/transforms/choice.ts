@@ -19,7 +19,9 @@ export function oneOf<const Named extends Choices, const Otherwise extends Choic
   for (const name in choices) if (Object.hasOwn(choices, name)) forth.set(name, choices[name]);
   const { otherwise } = options;
   const names = [...forth.keys()];
-  const expected = `one of ${names.slice(0, MAX_NAMED_CHOICES).join(', ')}${names.length > MAX_NAMED_CHOICES ? ', …' : ''}`;
+  const expected = `one of ${listed(names)}`;
+  const reversible = [...forth.values()].filter((choice, _, all) => all.indexOf(choice) === all.lastIndexOf(choice));
+  const expectedBack = `one of ${listed(reversible)}, each of which one name gives`;
   return twoWay<Choice, Out>({
     signature: `oneOf(${JSON.stringify([choices, options])})`,
     from: z.union([z.string(), z.number(), z.boolean()]),
@@ -35,9 +37,11 @@ export function oneOf<const Named extends Choices, const Otherwise extends Choic
     encode(value) {
       const sources = [...forth].filter(([, choice]) => choice === value);
       const [only] = sources;
-      if (only === undefined || sources.length > 1)
-        throw new Refusal('bad_value', 'a value that exactly one name gives');
+      if (only === undefined || sources.length > 1) throw new Refusal('bad_value', expectedBack);
       return only[0];
     },
   });
 }
+
+const listed = (choices: readonly Choice[]): string =>
+  `${choices.slice(0, MAX_NAMED_CHOICES).join(', ')}${choices.length > MAX_NAMED_CHOICES ? ', …' : ''}`;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { JsonValue } from '../../model/json.ts';
 import { canonicalJson } from '../canonical-json.ts';
+import { formatDecimal, parseDecimal } from '../decimal.ts';
 import { Refusal } from '../refusal.ts';
 import { oneWay, type Transform, type TwoWay, twoWay } from '../transform.ts';
 
@@ -20,13 +21,33 @@ export const jsonText: TwoWay<unknown, string> = twoWay<unknown, string>({
   to: z.string(),
   decode: (value) => JSON.stringify(canonicalJson(value)),
   encode(value) {
-    try {
-      return JSON.parse(value);
-    } catch (cause) {
-      throw new Refusal('bad_value', 'JSON', { cause });
-    }
+    const parsed = parseJson(value);
+    // Null would come back as NULL, and numbers that lose digits as others.
+    if (parsed === null || !keepsDigits(value)) throw new Refusal('bad_value', 'JSON that comes back as it is');
+    return canonicalJson(parsed);
   },
 });
+
+function parseJson(text: unknown): unknown {
+  if (typeof text !== 'string') throw new Refusal('wrong_kind', 'JSON as text');
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refusal('bad_value', 'JSON'); // the parser's own words quote it
+  }
+}
+
+/** Texts of JSON, in which anything may stand, or its numbers. */
+const TEXTS_AND_NUMBERS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+
+function keepsDigits(text: string): boolean {
+  return [...text.matchAll(TEXTS_AND_NUMBERS)].every(([token]) => {
+    if (token.startsWith('"')) return true;
+    const written = parseDecimal(token);
+    const read = parseDecimal(String(Number(token)));
+    return written !== null && read !== null && formatDecimal(written) === formatDecimal(read);
+  });
+}
 
 /**
  * A function of your own, one-way. It must be pure: the same value always gives the same result. What it throws sets that
@@ -44,6 +65,11 @@ export const codec = <In, Out>(schema: z.ZodType<Out, In>): TwoWay<In, Out> => (
     const result = schema.safeParse(value);
     if (result.success) return result.data;
     throw new Refusal('bad_value', 'a value that the codec takes');
+  },
+  encode(value) {
+    const result = z.safeEncode(schema, value);
+    if (result.success) return result.data;
+    throw new Refusal('bad_value', 'a value that the codec takes on the way back');
   },
 });
 

@@ -1,25 +1,50 @@
+import { z } from 'zod';
 import { Refusal } from '../refusal.ts';
-import { oneWay, type Transform } from '../transform.ts';
+import { oneWay, type Transform, type TwoWay, twoWay } from '../transform.ts';
 
-/** In small letters, by Unicode's own rules and no country's. */
-export const lowercase: Transform<string, string> = oneWay('lowercase', (value) => textOnly(value).toLowerCase());
+/** In small letters, by Unicode's own rules and no country's. The way back sends what the column holds. */
+export const lowercase: TwoWay<string, string> = settling('lowercase', (text) => text.toLowerCase());
 
-/** Without white space at its ends. */
-export const trim: Transform<string, string> = oneWay('trim', (value) => textOnly(value).trim());
+/** Without white space at its ends. The way back sends what the column holds. */
+export const trim: TwoWay<string, string> = settling('trim', (text) => text.trim());
 
-/** Numbers and booleans as text; numbers beyond 2^53 have lost digits already and are refused. */
-export const toText: Transform<string | number | bigint | boolean, string> = oneWay('toText', (value) => {
-  if (typeof value === 'string') return value;
-  if (
-    typeof value === 'number' &&
-    !(Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value)))
-  ) {
-    throw new Refusal('out_of_range', 'a number below 2^53 (ask the source for text)');
-  }
-  if (typeof value !== 'number' && typeof value !== 'boolean' && typeof value !== 'bigint') {
-    throw new Refusal('wrong_kind', 'text, a number or a boolean');
-  }
-  return String(value);
+/** One of several spellings of a text. What was edited goes back as it is; the source's answer settles the spelling. */
+function settling(signature: string, settle: (text: string) => string): TwoWay<string, string> {
+  const text = z.string();
+  return twoWay<string, string>({
+    signature,
+    from: text,
+    to: text,
+    decode: (value) => settle(textOnly(value)),
+    encode: textOnly,
+  });
+}
+
+/**
+ * Numbers and booleans as text; numbers beyond 2^53 have lost digits already and are refused. The way back writes a number
+ * where the schema declares one.
+ */
+export const toText: TwoWay<string | number | bigint | boolean, string> = twoWay<
+  string | number | bigint | boolean,
+  string
+>({
+  signature: 'toText',
+  from: z.union([z.string(), z.number(), z.bigint(), z.boolean()]),
+  to: z.string(),
+  decode(value) {
+    if (typeof value === 'string') return value;
+    if (
+      typeof value === 'number' &&
+      !(Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value)))
+    ) {
+      throw new Refusal('out_of_range', 'a number below 2^53 (ask the source for text)');
+    }
+    if (typeof value !== 'number' && typeof value !== 'boolean' && typeof value !== 'bigint') {
+      throw new Refusal('wrong_kind', 'text, a number or a boolean');
+    }
+    return String(value);
+  },
+  encode: textOnly,
 });
 
 type Scalar = string | number | boolean | null;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { formatDecimal, parseDecimal, shiftDecimal } from '../decimal.ts';
 import {
+  DAY_SYNTAX,
   dayOf,
   formatInstant,
   INSTANT_SYNTAX,
@@ -15,7 +16,7 @@ import {
   refuseUnlessMoment,
 } from '../instant-text.ts';
 import { Refusal } from '../refusal.ts';
-import { oneWay, type Transform, type TwoWay, twoWay } from '../transform.ts';
+import { type TwoWay, twoWay } from '../transform.ts';
 
 const instantSchema = z.custom<IsoInstant>((value) => typeof value === 'string' && readIso(value, 'refuse') !== null);
 
@@ -26,7 +27,7 @@ export const isoDate: TwoWay<string, IsoInstant> = twoWay({
   from: z.string(),
   to: instantSchema,
   decode: (value) => formatInstant(toMoment(value, 'refuse')),
-  encode: (value) => value,
+  encode: (value) => formatInstant(toMoment(value, 'refuse')),
 });
 
 /** As `isoDate`, for sources that leave the offset out and mean UTC. */
@@ -36,14 +37,30 @@ export const isoUtc: TwoWay<string, IsoInstant> = twoWay({
   from: z.string(),
   to: instantSchema,
   decode: (value) => formatInstant(toMoment(value, 'utc')),
-  encode: (value) => value,
+  encode: (value) => formatInstant(toMoment(value, 'refuse')),
 });
 
-/** A day as it stands (`2024-02-29`), or the UTC day of a time. */
-export const isoDay: Transform<string, IsoDay> = oneWay('isoDay', (value) => {
-  const day = typeof value === 'string' ? parseDay(value) : null;
-  return day ?? dayOf(toMoment(value, 'refuse'));
+/**
+ * A day as it stands (`2024-02-29`), or the UTC day of a time. It has a way back where the schema takes days alone
+ * (`z.iso.date()`): a day written over a time would lose the hour.
+ */
+export const isoDay: TwoWay<string, IsoDay> = twoWay<string, IsoDay>({
+  signature: 'isoDay',
+  from: z.string(),
+  to: z.custom<IsoDay>((value) => typeof value === 'string' && parseDay(value) !== null),
+  decode(value) {
+    const day = typeof value === 'string' ? parseDay(value) : null;
+    return day ?? dayOf(toMoment(value, 'refuse'));
+  },
+  encode(value) {
+    const day = typeof value === 'string' ? parseDay(value) : null;
+    if (day === null) throw new Refusal('bad_value', DAY_SYNTAX);
+    return day;
+  },
+  isAmbiguous: (takes) => TIMES.some(takes),
 });
+
+const TIMES = ['2024-02-29T12:00:00Z', '2024-02-29T12:00:00.123Z', '2024-02-29T12:00:00+01:00'];
 
 /** Seconds since 1970, as a number or as text; fractions are exact to the microsecond. */
 export const epochSeconds: TwoWay<number | string, IsoInstant> = epoch('epochSeconds', 's', 6);
@@ -63,8 +80,10 @@ function epoch(signature: string, unit: 's' | 'ms', places: number): TwoWay<numb
       return formatInstant(refuseUnlessMoment(parseEpoch(String(value), unit), expected));
     },
     encode(value) {
-      const decimal = parseDecimal(String(microsOf(toMoment(value, 'refuse'))));
-      return decimal === null ? Number.NaN : Number(formatDecimal(shiftDecimal(decimal, places)));
+      const micros = parseDecimal(String(microsOf(toMoment(value, 'refuse'))));
+      const text = micros === null ? '' : formatDecimal(shiftDecimal(micros, places));
+      // Microseconds of the far future have more digits than a number holds.
+      return String(Number(text)) === text ? Number(text) : text;
     },
   });
 }
