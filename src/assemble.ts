@@ -1,4 +1,3 @@
-import { assembleTwoWay } from './assemble-two-way.ts';
 import { capabilitiesOf } from './define/capabilities.ts';
 import type { EntityDefinition, IntegrationDefinition } from './define/definition.ts';
 import { describeTarget } from './define/target.ts';
@@ -9,6 +8,7 @@ import type { SourceClient } from './source/client.ts';
 import type { Integration, Webhook } from './sync/integration.ts';
 import { lookupNamesOf, lookupSourcesOf } from './sync/lookup-sources.ts';
 import { createLookups, type LookupDeps, type Lookups } from './sync/lookups.ts';
+import { prepareTwoWay } from './sync/prepare-two-way.ts';
 import type { ChangedSince, Stream } from './sync/stream.ts';
 import { type CheckedWebhook, webhookDefinitionSchema } from './webhook/definition.ts';
 import { prepareDeliveryReader } from './webhook/delivery.ts';
@@ -96,7 +96,7 @@ function assembleStream({ integration, entity, form, client, keepsBase, lookups 
     },
     repairs: form.reconcile?.repair ?? true,
     lookups,
-    twoWay: assembleTwoWay(form, target),
+    twoWay: prepareTwoWay(form, target),
     deadlineMs: form.reconcile?.deadline === undefined ? DEFAULT_DEADLINE_MS : durationMs(form.reconcile.deadline),
   };
 }

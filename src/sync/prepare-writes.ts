@@ -1,9 +1,9 @@
-import type { EntityDefinition } from './define/definition.ts';
-import type { CreateDefinition, DeleteDefinition, UpdateDefinition, WriteDefinition } from './define/write.ts';
-import type { TwoWay, WriteEndpoint } from './sync/two-way.ts';
+import type { EntityDefinition } from '../define/definition.ts';
+import type { CreateDefinition, DeleteDefinition, UpdateDefinition, WriteDefinition } from '../define/write.ts';
+import type { TwoWay, WriteEndpoint } from './two-way.ts';
 
 /** The endpoints of an entity's writes with their defaults filled in. */
-export const assembleWrites = (form: EntityDefinition, write: WriteDefinition): TwoWay['writes'] => ({
+export const prepareWrites = (form: EntityDefinition, write: WriteDefinition): TwoWay['writes'] => ({
   update: write.update === undefined ? null : updateOf(form, write.update),
   create: write.create === undefined ? null : createOf(form, write.create),
   delete: write.delete === undefined ? null : deleteOf(write.delete),

@@ -1,12 +1,12 @@
-import { assembleWrites } from './assemble-writes.ts';
-import type { EntityDefinition } from './define/definition.ts';
-import { wayBackOf } from './define/way-back.ts';
-import type { PolicyChoice, WriteDefinition } from './define/write.ts';
-import { durationMs } from './lib/duration.ts';
-import { prepareUnmap } from './mapping/unmap.ts';
-import type { ConflictPolicy } from './model/conflict.ts';
-import type { TargetTable } from './model/target.ts';
-import type { TwoWay } from './sync/two-way.ts';
+import type { EntityDefinition } from '../define/definition.ts';
+import { wayBackOf } from '../define/way-back.ts';
+import type { PolicyChoice, WriteDefinition } from '../define/write.ts';
+import { durationMs } from '../lib/duration.ts';
+import { prepareUnmap } from '../mapping/unmap.ts';
+import type { ConflictPolicy } from '../model/conflict.ts';
+import type { TargetTable } from '../model/target.ts';
+import { prepareWrites } from './prepare-writes.ts';
+import type { TwoWay } from './two-way.ts';
 
 /**
  * Long enough for the statements of one request of an application to become one call, short enough that an edit is at the
@@ -21,7 +21,7 @@ const DEFAULT_SKEW_MS = 2_000;
 const DEFAULT_POLICY = 'source_wins';
 
 /** What makes a stream two-way, with its defaults filled in; null for a mirror. Expects a definition that `checkConfig` accepts. */
-export function assembleTwoWay(form: EntityDefinition, target: TargetTable): TwoWay | null {
+export function prepareTwoWay(form: EntityDefinition, target: TargetTable): TwoWay | null {
   const { write, schema, mapping } = form;
   if (write === undefined) return null;
   const { properties } = wayBackOf(form);
@@ -34,7 +34,7 @@ export function assembleTwoWay(form: EntityDefinition, target: TargetTable): Two
   return {
     writable: new Set(write.update === undefined ? [] : properties.filter((name) => !createOnly.includes(name))),
     creatable: new Set(write.create === undefined ? [] : properties),
-    writes: assembleWrites(form, write),
+    writes: prepareWrites(form, write),
     mode: write.mode ?? 'target-first',
     policyOf: (property) => policies.get(property) ?? recordPolicy,
     comparesTimes: [recordPolicy, ...policies.values()].includes('newest_wins'),
