@@ -10,7 +10,7 @@ type WriteForm = {
   readonly query?: Readonly<Record<string, string | number | boolean>>;
   /** Sent beside the source's. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent in addition to the fields: constants. */
+  /** Constants that the fields are put into: the body, or the variables of `graphql`. */
   readonly body?: { readonly [name: string]: JsonValue };
   /** Rules for the answer, asked before the source's. */
   readonly failures?: readonly FailureRule[];
@@ -20,8 +20,6 @@ type WriteForm = {
 type FieldsForm = {
   /** Only what was edited, or all that can be sent of the row. Default: changes of an update, the record of a create. */
   readonly sends?: 'changes' | 'record';
-  /** Whether null is sent, or left out. Default: sent of an update, left out of a create. */
-  readonly nulls?: 'send' | 'omit';
   /** Dot path in the body under which the fields go. Default: the body itself. */
   readonly bodyAt?: string;
   /** Dot path in the answer to the whole record. Default: as `read.get` has it; with `graphql` it must be given. */
@@ -54,6 +52,8 @@ export type CreateDefinition = WriteForm &
     /** Default POST. */
     readonly method?: 'POST' | 'PUT';
     readonly graphql?: { readonly query: string; readonly fieldsVariable?: string };
+    /** Whether a property that is null is sent as null, or left to the source. Default `omit`. */
+    readonly nulls?: 'send' | 'omit';
     /** Dot path in the answer to the new record's id, where the answer does not show the whole record. */
     readonly id?: string;
   };

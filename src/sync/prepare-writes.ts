@@ -13,7 +13,7 @@ const updateOf = (form: EntityDefinition, update: UpdateDefinition): WriteEndpoi
   ...common(update),
   method: update.method ?? (update.graphql === undefined ? 'PATCH' : 'POST'),
   sends: update.sends ?? 'changes',
-  nulls: update.nulls ?? 'send',
+  nulls: 'send',
   bodyAt: update.bodyAt ?? '',
   recordAt: recordAt(form, update),
   idAt: null,

@@ -1,5 +1,5 @@
 import { mustParsePath } from '../lib/path-schema.ts';
-import type { JsonValue } from '../model/json.ts';
+import { isObject, type JsonValue, withValueAt } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
 import type { PushOp, SavedRequest } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
@@ -73,28 +73,38 @@ function bodyOf(
   const marker = op === 'create' && twoWay.marker !== null ? mustParsePath(twoWay.marker.field) : null;
   const marked = fields !== null && marker !== null ? withValueAt(fields, marker, tokenId) : fields;
   if (graphql !== null) {
-    const id = graphql.idVariable === null || externalId === null ? {} : { [graphql.idVariable]: externalId };
-    const variables = { ...body, ...id, ...(marked === null ? {} : { [graphql.fieldsVariable]: marked }) };
-    return JSON.stringify({ query: graphql.query, variables });
+    return JSON.stringify({ query: graphql.query, variables: variablesOf(graphql, body, externalId, marked) });
   }
   if (marked === null) return Object.keys(body).length === 0 ? null : JSON.stringify(body);
   return JSON.stringify(mergeAt(body, mustParsePath(bodyAt), marked));
 }
 
-/** The fields beside what the body holds there already. */
+function variablesOf(
+  { idVariable, fieldsVariable }: NonNullable<WriteEndpoint['graphql']>,
+  constants: WriteEndpoint['body'],
+  externalId: string | null,
+  fields: JsonValue | null,
+): JsonValue {
+  const filled =
+    fields === null || fieldsVariable === null ? constants : mergeAt(constants, mustParsePath(fieldsVariable), fields);
+  return idVariable === null || externalId === null
+    ? filled
+    : withValueAt(filled, mustParsePath(idVariable), externalId);
+}
+
+/** The fields beside what the body holds there already, nested objects too. */
 function mergeAt(body: JsonValue, path: readonly string[], fields: JsonValue): JsonValue {
   const [key, ...rest] = path;
-  if (key === undefined) return isObject(fields) ? { ...(isObject(body) ? body : {}), ...fields } : fields;
+  if (key === undefined) return mergeInto(body, fields);
   const object = isObject(body) ? body : {};
   return { ...object, [key]: mergeAt(object[key] ?? {}, rest, fields) };
 }
 
-function withValueAt(inside: JsonValue, path: readonly string[], value: JsonValue): JsonValue {
-  const [key, ...rest] = path;
-  if (key === undefined) return value;
-  const object = isObject(inside) ? inside : {};
-  return { ...object, [key]: withValueAt(object[key] ?? {}, rest, value) };
+function mergeInto(body: JsonValue | undefined, fields: JsonValue): JsonValue {
+  if (!isObject(fields) || !isObject(body)) return fields;
+  const entries = Object.entries(fields).map(([key, value]) => [
+    key,
+    mergeInto(Object.hasOwn(body, key) ? body[key] : undefined, value),
+  ]);
+  return { ...body, ...Object.fromEntries(entries) };
 }
-
-const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValue } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,6 +1,7 @@
 import type { Unmap } from '../mapping/unmap.ts';
 import type { ConflictPolicy } from '../model/conflict.ts';
 import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
 import type { PushOp } from '../model/push.ts';
 import type { FailureRule } from '../source/failure/definition.ts';
 
@@ -13,11 +14,11 @@ export type WriteEndpoint = {
   readonly headers: Readonly<Record<string, string>>;
   /** Only what was edited, or every property of the row that this kind of write takes. */
   readonly sends: 'changes' | 'record';
-  /** What becomes of properties that are null: sent as null, or left out. */
+  /** What becomes of null: sent as null, which clears a value, or left out, of a create that brings none. */
   readonly nulls: 'send' | 'omit';
   /** Dot path in the body under which the fields stand; empty for the body itself. */
   readonly bodyAt: string;
-  /** Sent in addition to the fields: in the body, or in the variable that takes the fields. */
+  /** Constants that the fields are put into: the body, or the variables of `graphql`. */
   readonly body: Readonly<Record<string, JsonValue>>;
   /** Dot path in the answer to the whole record; null where the answer does not show it, and it is read afterwards. */
   readonly recordAt: string | null;
