@@ -156,7 +156,8 @@ function writeOperation(ledger: Records, writes: Writes, { rules, params }: Defi
       const variables = valueAt(request.body, 'variables');
       const id =
         graphql === null ? found.id : graphql.idVariable === null ? undefined : valueAt(variables, graphql.idVariable);
-      const fields = graphql === null ? valueAt(request.body, bodyAt) : valueAt(variables, graphql.fieldsVariable);
+      const fields =
+        graphql === null ? valueAt(request.body, bodyAt) : valueAt(variables, graphql.fieldsVariable ?? '');
       const isExpected = (entry: Entry<JsonObject>) => isIfMatch(request.headers['if-match'], entry, ledger);
       const resource = ledger.form.name;
       if (verb === 'create') {
