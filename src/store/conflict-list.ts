@@ -55,10 +55,7 @@ export async function listConflicts(db: Db, filter: ConflictFilter): Promise<Lis
 
 /** Null when there is none, or none any more. */
 export async function readConflict(db: Db, id: string): Promise<ListedConflict | null> {
-  const [row] = await queryRows<ConflictRow>(
-    db,
-    sql`SELECT ${COLUMNS} FROM sync.conflicts c WHERE c.id = ${id}::uuid`,
-  );
+  const [row] = await queryRows<ConflictRow>(db, sql`SELECT ${COLUMNS} FROM sync.conflicts c WHERE c.id = ${id}::uuid`);
   return row === undefined ? null : toListed(row);
 }
 

@@ -55,7 +55,8 @@ type PushRow = {
 };
 
 const INSTANTS = ['created_at', 'edited_at', 'run_at', 'first_call_at', 'finished_at'];
-const COLUMNS = sql.raw(`p.id::text AS id, p.integration, p.entity, p.op, p.carries, p.state, p.external_id, p.target_key, p.edits,
+const COLUMNS =
+  sql.raw(`p.id::text AS id, p.integration, p.entity, p.op, p.carries, p.state, coalesce(p.external_id, t.external_id) AS external_id, p.target_key, p.edits,
   p.attempt, p.park_reason, p.error_code, p.error, p.token_id::text AS token_id, t.state AS token_state,
   CASE WHEN p.patch IS NOT NULL THEN ARRAY(SELECT jsonb_object_keys(p.patch) ORDER BY 1) END AS properties,
   ${INSTANTS.map((name) => instantColumn(`p.${name}`)).join(', ')}`);
@@ -106,7 +107,9 @@ export async function readPushesOf(
     db,
     select(
       sql`p.integration = ${key.integration} AND p.entity = ${key.entity}
-          AND (p.target_key = ${of.targetKey} OR p.external_id = ${of.externalId})`,
+          AND p.target_key IN (
+            SELECT ${of.targetKey} UNION SELECT t.target_key FROM sync.change_tokens t
+            WHERE t.integration = ${key.integration} AND t.entity = ${key.entity} AND t.external_id = ${of.externalId})`,
       sql`LIMIT ${limit}`,
     ),
   );

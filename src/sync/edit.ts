@@ -1,7 +1,7 @@
 import { failureKind, sqlState } from '../db/failure.ts';
 import type { Content } from '../model/observation.ts';
-import type { EditForm, EditProblem, EditValues } from './edit-values.ts';
 import { findPlace, type IfMatch, isMatch, type Place, tagOf } from './edit-place.ts';
+import type { EditForm, EditProblem, EditValues } from './edit-values.ts';
 import { isSame } from './merge.ts';
 import type { PushDeps } from './push-deps.ts';
 import { refusedBy } from './quarantine.ts';

@@ -4,23 +4,33 @@ import { type Instant, toDate } from '../model/instant.ts';
 import { type HistoryRow, readHistory } from '../store/record-history.ts';
 import { readStates } from '../store/record-states.ts';
 import { readRow } from '../store/target.ts';
+import { explainTwoWay } from './explain-two-way.ts';
 import { describeFailure } from './failures.ts';
 import type { Stream } from './stream.ts';
 
 const MAX_HISTORY = 100;
 
-/** Why a row looks as it does: what the target holds, what we know of the record, and every decision about it. */
+/**
+ * Why a row looks as it does: what the target holds, what we know of the record, and every decision about it. A row of a
+ * two-way stream whose record the source has not named yet is found by its key.
+ */
 export async function explainRecord(db: Db, stream: Stream, externalId: string) {
   const state = (await readStates(db, stream.key, [externalId])).get(externalId);
   const history = await readHistory(db, stream.key, externalId, MAX_HISTORY);
-  if (state === undefined && history.length === 0) return null;
-  const row = await readRowIfAny(db, stream, state?.targetKey ?? externalId);
+  const twoWay = await explainTwoWay(db, stream, externalId);
+  if (state === undefined && history.length === 0 && twoWay === null) return null;
+  const row = await readRowIfAny(db, stream, twoWay?.key ?? state?.targetKey ?? externalId);
   return {
     ...stream.key,
-    id: externalId,
+    id: twoWay === null ? externalId : twoWay.recordId,
     status: state?.status ?? 'none',
     version: versionText(stream, state?.version ?? null),
     ...row,
+    etag: twoWay?.etag ?? null,
+    twoWay:
+      twoWay === null
+        ? null
+        : { key: twoWay.key, dirty: twoWay.dirty, conflict: twoWay.conflict, pushes: twoWay.pushes },
     tombstone:
       state?.status === 'tombstone'
         ? { version: versionText(stream, state.tombVersion), seenAt: iso(state.hi), isSoft: state.isTombSoft }

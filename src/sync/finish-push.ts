@@ -55,7 +55,9 @@ const fateOf = ({ to }: PushMove): 'again' | 'parked' | 'unknown' => (to === 'do
 
 /** A request that was not carried out has changed nothing here: it is over, and its caller has been told. */
 export const moveOf = (push: HeldPush, move: PushMove): PushMove =>
-  push.carries === 'request' && (move.to === 'again' || move.to === 'parked') ? { to: 'done' } : move;
+  push.carries === 'request' && (move.to === 'again' || move.to === 'parked')
+    ? { to: 'done', errorCode: move.errorCode, error: move.error }
+    : move;
 
 /**
  * Ends a push that was carried out. A row that cannot be had just now leaves what was seen with the token, so that it is

@@ -2,6 +2,7 @@ import type { Db } from '../db/connect.ts';
 import type { StreamKey } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
 import { countEchoes, insertToken, keepEcho, readToken, readTokensOf, saveToken } from '../store/change-tokens.ts';
+import { findEditKey, saveEditKey } from '../store/edit-keys.ts';
 import {
   claimUnknownPushes,
   insertRequestPush,
@@ -44,8 +45,9 @@ const missing = async (): Promise<never> => {
 export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
   return {
     takeLocalChanges: missing,
-    findEditKey: missing,
-    saveEditKey: missing,
+
+    findEditKey: (keyHash) => findEditKey(tx, key, keyHash),
+    saveEditKey: (editKey) => saveEditKey(tx, key, editKey),
 
     flightsOf: (ids) => readFlights(tx, key, ids),
     openCreates: () => readOpenCreates(tx, key),

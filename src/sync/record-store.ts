@@ -173,7 +173,8 @@ export type StartedCall = {
 };
 
 export type PushMove =
-  | { readonly to: 'done' }
+  /** `errorCode`, `error`: why it was not carried out, where the source has not and it is over for all that. */
+  | { readonly to: 'done'; readonly errorCode?: string | null; readonly error?: string | null }
   /**
    * Done, and the row is to be looked at again: a ready push of it exists from now on, with the edits of this one added.
    * `attempt`: attempts that count so far, 0 to begin anew.

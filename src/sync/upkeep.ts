@@ -3,6 +3,7 @@ import { isConnectionError } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs } from '../model/instant.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
+import { expireEditKeys } from '../store/edit-keys.ts';
 import { expireDeliveries } from '../store/inbox.ts';
 import { expireFlows } from '../store/oauth-flows.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
@@ -52,6 +53,7 @@ const EXPIRES: { readonly [kind: string]: (db: Db) => Promise<number> } = {
   history: (db) =>
     pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
   runs: (db) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
+  editKeys: (db) => expireEditKeys(db, MAX_ROWS),
   authorizations: (db) => expireFlows(db, MAX_ROWS),
   tombstones: (db) => expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
 };
