@@ -33,7 +33,10 @@ const OF_MAPPINGS = / \(`.*\)$/;
 /** Others are not repeated: they may be values that stand in the wrong place. */
 const NAME = /^[A-Za-z_$][\w$]{0,62}$/;
 
-type Editable = { readonly target: TargetTable; readonly twoWay: Pick<TwoWay, 'writable' | 'unmap'> };
+type Editable = {
+  readonly target: TargetTable;
+  readonly twoWay: Pick<TwoWay, 'writable' | 'creatable' | 'constants' | 'mode' | 'unmap'>;
+};
 
 /**
  * Reads the values of an edit: JSON by property of the mapping, into what the columns store. Also what has no way back to
@@ -76,15 +79,17 @@ function placeOf(target: TargetTable, twoWay: Editable['twoWay'], name: string, 
   const column = Object.hasOwn(target.columns, name) ? target.columns[name] : undefined;
   if (column === undefined) return unknown(target, name);
   if (name === target.keyProperty) {
-    if (form === 'create') return { column, isRepeated: false };
+    if (form === 'create')
+      return twoWay.mode === 'target-first' ? { column, isRepeated: false } : 'no key: the source gives it';
     return form === 'whole'
       ? { column, isRepeated: true }
       : 'no key: a row keeps its own; create another, and delete it';
   }
-  if (twoWay.writable.has(name)) return { column, isRepeated: false };
+  if (taken(twoWay, form).has(name)) return { column, isRepeated: false };
   if (!target.contentProperties.includes(name)) return 'nothing: Syncline stamps it itself';
   if (form === 'whole') return { column, isRepeated: true };
-  return 'nothing: it is read-only, since its mapping has no way back; change it at the source';
+  if (twoWay.creatable.has(name)) return 'nothing: it can be given when a record is created, and only then';
+  return 'nothing: it is read-only, since its mapping has no way back or the definition says so; change it at the source';
 }
 
 function unknown({ columns }: TargetTable, name: string): string {
@@ -92,6 +97,9 @@ function unknown({ columns }: TargetTable, name: string): string {
   if (property !== undefined) return `the property of the mapping, ${property}, not the name of its column`;
   return 'a property of the mapping';
 }
+
+const taken = ({ creatable, writable }: Editable['twoWay'], form: EditForm): ReadonlySet<string> =>
+  form === 'create' ? creatable : writable;
 
 type ReadValue = { readonly ok: true; readonly value: JsonValue } | { readonly ok: false; readonly expected: string };
 
@@ -118,19 +126,21 @@ const digitsOf = (value: number): number =>
     .replace('.', '').length;
 
 /** What a whole record or a new row cannot do without. */
-function* missing(target: TargetTable, { writable }: Editable['twoWay'], body: object, form: EditForm) {
+function* missing(target: TargetTable, twoWay: Editable['twoWay'], body: object, form: EditForm) {
   if (form === 'some') return;
+  const properties = taken(twoWay, form);
   for (const property of target.contentProperties) {
     if (property === target.keyProperty || Object.hasOwn(body, property)) continue;
     const column = target.columns[property];
     if (column === undefined) continue;
-    if (form === 'whole' && writable.has(property)) {
+    if (form === 'whole' && properties.has(property)) {
       yield { field: property, expected: 'every writable property; PATCH takes some of them' };
     }
-    if (form === 'create' && column.isNotNull && !column.hasDefault) {
-      const expected = writable.has(property)
-        ? 'a value: the column cannot be null and has no default'
-        : 'a column that may be null or has a default: only the source gives its value';
+    const isConstant = twoWay.constants !== undefined && Object.hasOwn(twoWay.constants, property);
+    if (form === 'create' && twoWay.mode === 'target-first' && column.isNotNull && !isConstant) {
+      const expected = properties.has(property)
+        ? 'a value: the column cannot be null'
+        : 'a column that may be null: only the source gives its value. Or `write.mode: source-first`';
       yield { field: property, expected };
     }
   }

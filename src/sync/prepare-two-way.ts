@@ -2,8 +2,11 @@ import type { EntityDefinition } from '../define/definition.ts';
 import { wayBackOf } from '../define/way-back.ts';
 import type { PolicyChoice, WriteDefinition } from '../define/write.ts';
 import { durationMs } from '../lib/duration.ts';
+import { canonicalise } from '../mapping/canonical.ts';
 import { prepareUnmap } from '../mapping/unmap.ts';
 import type { ConflictPolicy } from '../model/conflict.ts';
+import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
 import { prepareWrites } from './prepare-writes.ts';
 import type { TwoWay } from './two-way.ts';
@@ -55,7 +58,17 @@ export function prepareTwoWay(form: EntityDefinition, target: TargetTable): TwoW
     budget: budget === undefined ? DEFAULT_BUDGET : { calls: budget.calls, perMs: durationMs(budget.per) },
     clockSkewMs: msOf(write.clockSkew, DEFAULT_SKEW_MS),
     unmap: prepareUnmap({ schema, mapping, target, properties }),
+    constants: constantsOf(form, target),
   };
+}
+
+function constantsOf({ mapping }: EntityDefinition, { columns }: TargetTable): Content {
+  const constants: Record<string, JsonValue> = {};
+  for (const [property, mapped] of Object.entries(mapping)) {
+    const column = columns[property];
+    if (mapped.kind === 'constant' && column !== undefined) constants[property] = canonicalise(mapped.value, column);
+  }
+  return constants;
 }
 
 const msOf = (duration: WriteDefinition['debounce'], otherwise: number): number =>
