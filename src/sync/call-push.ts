@@ -37,10 +37,13 @@ export const send = async (
 ): Promise<PushAnswer> => {
   const { request, deadline } = push;
   if (request === null || deadline === null) throw new TypeError('A push is called with its request and its deadline');
+  const { recordAt = null, idAt = null, failures = [] } = stream.twoWay.writes[push.op] ?? {};
   return await source.send(request, {
     deadline,
     mayLeave: () => store.transaction(async (tx) => (await tx.now()) < deadline && (await tx.lockHeld(push)) !== null),
-    recordAt: stream.twoWay.writes[push.op]?.recordAt ?? null,
+    recordAt,
+    idAt,
+    failures,
     signal,
   });
 };

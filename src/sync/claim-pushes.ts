@@ -2,6 +2,7 @@ import { failureKind } from '../db/failure.ts';
 import { assertNever } from '../lib/assert-never.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
+import type { Content } from '../model/observation.ts';
 import type { HeldPush, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
@@ -160,7 +161,7 @@ async function startCall(
     externalId,
     targetKey: push.targetKey,
     preHash: op === 'create' ? null : (state?.baseHash ?? null),
-    fieldHashes: fieldHashesOf(patch ?? {}, stream.mapper.hashOf),
+    fieldHashes: fieldHashesOf(editedOf(made.returns, patch), stream.mapper.hashOf),
     resultHash: null,
     resultVersion: null,
     resultEtag: null,
@@ -184,6 +185,10 @@ async function startCall(
   });
   return { push: held, token };
 }
+
+/** Of a whole record that was sent only what was edited: the rest may be changed by others, and the write is still ours. */
+const editedOf = (returns: Content, patch: Content | null): Content =>
+  Object.fromEntries(Object.entries(returns).filter(([property]) => patch !== null && property in patch));
 
 async function park(
   tx: RecordTx,

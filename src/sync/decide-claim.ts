@@ -58,12 +58,12 @@ export function decideClaim(input: ClaimInput): Claim {
 }
 
 function decideCreate(input: ClaimInput, row: Content): Claim {
-  const { writes, writable } = input.twoWay;
+  const { writes, creatable } = input.twoWay;
   if (writes.create === null) {
     const words = 'the row has no record at the source, and the source takes no create of this entity';
     return { kind: 'park', reason: 'cannot_settle', words };
   }
-  const patch = pick(row, writable);
+  const patch = pick(row, creatable);
   return withinBudget(input, {
     kind: 'call',
     op: 'create',

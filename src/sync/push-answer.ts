@@ -1,6 +1,7 @@
 import type { Instant } from '../model/instant.ts';
 import type { SavedRequest } from '../model/push.ts';
 import type { Sighting } from '../source/client.ts';
+import type { FailureRule } from '../source/failure/definition.ts';
 
 /**
  * What became of one request of a push. Codes and words name the request and what went wrong, never a part of the answer.
@@ -13,6 +14,8 @@ export type PushAnswer =
   | {
       readonly kind: 'done';
       readonly record: unknown;
+      /** Of a create: the new id where the answer shows it apart from the record. */
+      readonly externalId?: string;
       readonly etag: string | null;
       readonly startedAt: Instant;
       readonly endedAt: Instant;
@@ -43,6 +46,10 @@ export type SendOptions = {
   readonly signal: AbortSignal;
   /** Dot path in the answer to the record; null where it does not show it. */
   readonly recordAt: string | null;
+  /** Dot path in the answer to a create to the new id, where it shows no record. */
+  readonly idAt: string | null;
+  /** Asked before the source's own. */
+  readonly failures: readonly FailureRule[];
 };
 
 /** What pushes ask of a source. None of it throws for what the source does; `read` and `findByMarker` throw `SourceError`. */

@@ -17,7 +17,12 @@ export type RequestParts = {
 };
 
 export type MadeRequest =
-  | { readonly ok: true; readonly request: SavedRequest }
+  | {
+      readonly ok: true;
+      readonly request: SavedRequest;
+      /** What it sends of the row, as the mapping will give it once the source shows it: what echoes are known by. */
+      readonly returns: Content;
+    }
   /** The source has no endpoint for it, or a value has no way back through the mapping. */
   | { readonly ok: false; readonly reason: 'no_endpoint' | 'unmappable'; readonly words: string };
 
@@ -26,7 +31,8 @@ export function makePushRequest(twoWay: TwoWay, parts: RequestParts): MadeReques
   const endpoint = twoWay.writes[parts.op];
   if (endpoint === null)
     return { ok: false, reason: 'no_endpoint', words: `the source takes no ${parts.op} of this entity` };
-  const unmapped = parts.content === null ? null : twoWay.unmap(parts.content);
+  const sent = parts.content !== null && endpoint.nulls === 'omit' ? withoutNulls(parts.content) : parts.content;
+  const unmapped = sent === null ? null : twoWay.unmap(sent);
   if (unmapped?.ok === false) {
     const words = `${unmapped.property}: expected ${unmapped.expected}, so that it can be sent back`;
     return { ok: false, reason: 'unmappable', words };
@@ -34,6 +40,7 @@ export function makePushRequest(twoWay: TwoWay, parts: RequestParts): MadeReques
   const fields = unmapped?.fields ?? null;
   return {
     ok: true,
+    returns: unmapped?.returns ?? {},
     request: {
       method: endpoint.graphql === null ? endpoint.method : 'POST',
       path: endpoint.path,
@@ -45,6 +52,9 @@ export function makePushRequest(twoWay: TwoWay, parts: RequestParts): MadeReques
     },
   };
 }
+
+const withoutNulls = (content: Content): Content =>
+  Object.fromEntries(Object.entries(content).filter(([, value]) => value !== null));
 
 /** What `If-Match` says of the record as we hold it; null where the endpoint takes none, or we do not know it. */
 export function ifMatchOf(endpoint: WriteEndpoint | null, state: Pick<RecordState, 'etag' | 'version'>): string | null {

@@ -27,7 +27,7 @@ export function seeAnswer(stream: TwoWayStream, push: Push, answer: Done): Seen 
     const said = { isPositiveDelete: true, version: null };
     return { kind: 'seen', sighted: observeAbsence(push.externalId, sight, said) };
   }
-  if (answer.record === null) return { kind: 'unseen', externalId: push.externalId };
+  if (answer.record === null) return { kind: 'unseen', externalId: push.externalId ?? answer.externalId ?? null };
   const observed = observe(stream, answer.record, sight);
   if (observed.kind === 'sighted') {
     const { externalId } = observed.sighted.seen;
