@@ -12,9 +12,9 @@ export type Sighted = {
 };
 
 /**
- * What became of a sighting. `defer`: somebody holds the row. `retry`: its parent row is not there yet, or another row still has its
- * unique value.
- * `hold`: its table cannot be written at all for now.
+ * What became of a sighting. `defer`: somebody holds the row, or a write of ours that may concern it is in flight. `retry`: its
+ * parent row is not there yet, or another row still has its unique value. `hold`: its table cannot be written at all for now.
+ * `conflict`: accepted as what the source says, and not written: a person decides, or an edit made here stands.
  */
 export type Outcome =
   | {
@@ -26,10 +26,12 @@ export type Outcome =
         | 'repair'
         | 'stale'
         | 'verify'
-        | 'defer'
+        | 'conflict'
         | 'hold'
         | 'quarantine';
     }
+  /** `isInFlight`: it waits for our own write, which is nobody's fault and may take longer than a lock is held. */
+  | { readonly kind: 'defer'; readonly isInFlight?: true }
   | { readonly kind: 'retry'; readonly reason: 'missing_parent' | 'value_taken' };
 
 /** True for outcomes that changed the target. */

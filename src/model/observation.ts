@@ -42,6 +42,8 @@ export type Observation = {
   readonly channel: Channel;
   /** The source said "deleted", as opposed to answering that it has no such record. */
   readonly isPositiveDelete: boolean;
+  /** Id of the write that made the record, where its source carries one along; else null. */
+  readonly marker: string | null;
   /** Row of a full run: it must be listed as seen, and it may be repaired. */
   readonly isFullRun: boolean;
   readonly origin: Origin;

@@ -9,14 +9,16 @@ import { hasOpenDeadLetters, supersede } from '../store/dead-letters.ts';
 import { appendHistory } from '../store/record-history.ts';
 import { insertStates, lockStates, readStates, saveStates } from '../store/record-states.ts';
 import { findDamagedRows, removeRows, writeRows } from '../store/target.ts';
-import { type Folded, foldRecord } from './fold.ts';
+import { applyTwoWay } from './apply-two-way.ts';
+import { type Folded, foldRecord, groupById } from './fold.ts';
 import { refusedBy, setRecordAside } from './quarantine.ts';
+import { openRecordTx } from './record-tx.ts';
 import { findIdleSightings } from './sightings.ts';
 import type { Stream } from './stream.ts';
 import { wantReads } from './want.ts';
 
 export type ApplyOptions = {
-  /** Compare unchanged rows with the target and rewrite those that were damaged. */
+  /** Compare unchanged rows with the target and rewrite those that were damaged; of two-way streams, take them for edits. */
   readonly repairs: boolean;
 };
 
@@ -107,6 +109,8 @@ async function applyAll(
   sightings: readonly Sighted[],
   options: ApplyOptions,
 ): Promise<Outcome[]> {
+  const { twoWay } = stream;
+  if (twoWay !== null) return await applyTwoWay(openRecordTx(tx, stream), { ...stream, twoWay }, sightings, options);
   const now = await readDatabaseNow(tx);
   const groups = groupById(sightings);
   const ids = [...groups.keys()];
@@ -203,13 +207,3 @@ const contentOf = ({ content }: Folded): Content[] => (content === null ? [] : [
 /** The base's content is stored only where something will ask for it; its hash always is. */
 const storable = (stream: Stream, state: RecordState): RecordState =>
   stream.keepsBase || state.base === null ? state : { ...state, base: null };
-
-function groupById(sightings: readonly Sighted[]): Map<string, Sighted[]> {
-  const groups = new Map<string, Sighted[]>();
-  for (const sighted of sightings) {
-    const group = groups.get(sighted.seen.externalId);
-    if (group === undefined) groups.set(sighted.seen.externalId, [sighted]);
-    else group.push(sighted);
-  }
-  return groups;
-}

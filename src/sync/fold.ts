@@ -35,9 +35,12 @@ export type Folded = {
   markRepaired(): void;
 };
 
+/** What decisions need to know of a stream. */
+export type FoldStream = Pick<Stream, 'caps' | 'mapper' | 'target' | 'get'>;
+
 /** Decides the sightings of one record in order. Pure; `stored` is null for a record never seen. */
 export function foldRecord(
-  stream: Stream,
+  stream: FoldStream,
   stored: RecordState | null,
   group: readonly Sighted[],
   now: Instant,
@@ -86,7 +89,7 @@ export function foldRecord(
     markRepaired() {
       if (lastSighted === undefined) return;
       outcomes.set(lastSighted, { kind: 'repair' });
-      history.push(entry(lastSighted, state, 'repair', 'row_differed'));
+      history.push(historyEntry(lastSighted, state, 'repair', 'row_differed'));
     },
   };
 }
@@ -116,19 +119,24 @@ function entryFor(decision: Decision, outcome: Outcome, sighted: Sighted, after:
     case 'noop':
       return [];
     case 'stale':
-      return [entry(sighted, after, 'stale', decision.reason)];
+      return [historyEntry(sighted, after, 'stale', decision.reason)];
     case 'verify':
-      return [entry(sighted, after, decision.reason === 'regression' ? 'regression' : 'verify', decision.reason)];
+      return [
+        historyEntry(sighted, after, decision.reason === 'regression' ? 'regression' : 'verify', decision.reason),
+      ];
     case 'upsert':
-      return [entry(sighted, after, outcome.kind === 'insert' ? 'insert' : 'update', decision.isWeak ? 'weak' : null)];
+      return [
+        historyEntry(sighted, after, outcome.kind === 'insert' ? 'insert' : 'update', decision.isWeak ? 'weak' : null),
+      ];
     case 'delete':
-      return [entry(sighted, after, 'delete', sighted.seen.isPositiveDelete ? 'said_deleted' : 'not_found')];
+      return [historyEntry(sighted, after, 'delete', sighted.seen.isPositiveDelete ? 'said_deleted' : 'not_found')];
     default:
       return assertNever(decision);
   }
 }
 
-function entry(
+/** One entry of a record's history, about one sighting. */
+export function historyEntry(
   { seen, correlationId }: Sighted,
   after: RecordState,
   decision: HistoryEntry['decision'],
@@ -155,15 +163,16 @@ function settledBy(decision: Decision, { seen }: Sighted): Settled[] {
   return [{ externalId, version, lo, hi, isEffective: decision.kind !== 'noop' }];
 }
 
-function hintFor(stream: Stream, decision: Decision, sighted: Sighted): NewHint[] {
+function hintFor(stream: FoldStream, decision: Decision, sighted: Sighted): NewHint[] {
   // The next full run confirms it; one made at once would come too early.
   if (decision.kind === 'verify' && decision.reason === 'regression' && stream.get === null) return [];
-  if (decision.kind === 'verify') return [hint(sighted, decision.need)];
-  if (decision.kind === 'upsert' && decision.verify !== null) return [hint(sighted, decision.verify)];
+  if (decision.kind === 'verify') return [verifyHint(sighted, decision.need)];
+  if (decision.kind === 'upsert' && decision.verify !== null) return [verifyHint(sighted, decision.verify)];
   return [];
 }
 
-const hint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
+/** Asks for the read that would settle what a sighting leaves open. */
+export const verifyHint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
   externalId: seen.externalId,
   reason: 'verify',
   needLo: need.needLo,
@@ -174,14 +183,26 @@ const hint = ({ seen, correlationId }: Sighted, need: Need): NewHint => ({
   runId: seen.origin.kind === 'run' ? seen.origin.id : null,
 });
 
-const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
+/** Key of the row in which a record lives. */
+export const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
 
 /**
  * Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. Where two
  * ids could become one key it is always kept: the database then refuses the second record that claims the first one's row.
  */
-function withTargetKey(stream: Stream, state: RecordState): RecordState {
+function withTargetKey(stream: FoldStream, state: RecordState): RecordState {
   const value = state.base?.[stream.target.keyProperty];
   const key = value === undefined || value === null ? state.externalId : String(value);
   return stream.target.isKeyDirect && key === state.externalId ? state : { ...state, targetKey: key };
+}
+
+/** Sightings by record, each record's in the order given. */
+export function groupById(sightings: readonly Sighted[]): Map<string, Sighted[]> {
+  const groups = new Map<string, Sighted[]>();
+  for (const sighted of sightings) {
+    const group = groups.get(sighted.seen.externalId);
+    if (group === undefined) groups.set(sighted.seen.externalId, [sighted]);
+    else group.push(sighted);
+  }
+  return groups;
 }

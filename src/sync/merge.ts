@@ -118,7 +118,8 @@ function mergeProperty(input: MergeInput, property: string): Choice {
   if (pushed !== null && property in pushed.patch) {
     // Sent as it stood: the source's answer is how it keeps that. Edited again since: that is still to be sent.
     if (isSame(local, pushed.snapshot?.[property])) return TAKE_INCOMING;
-    return isSame(local, remote) ? TAKE_ROW : KEEP_ROW;
+    if (isSame(local, remote)) return TAKE_ROW;
+    return isWritable ? KEEP_ROW : overruled('both_changed', 'source_wins');
   }
   if (base === undefined || shadow === undefined) return adoptProperty(input, property);
   if (isSame(local, shadow)) return TAKE_INCOMING;

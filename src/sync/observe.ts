@@ -1,3 +1,5 @@
+import { mustParsePath } from '../lib/path-schema.ts';
+import { valueAt } from '../mapping/identity.ts';
 import type { Mapped, MappingProblem } from '../mapping/mapper.ts';
 import type { Sighted } from '../model/apply.ts';
 import type { Instant } from '../model/instant.ts';
@@ -31,7 +33,7 @@ export type Observed =
     };
 
 /** Maps one source record into an observation. Never throws: a record that does not map comes back as `invalid`. */
-export function observe(stream: Pick<Stream, 'mapper'>, record: unknown, sight: Sight): Observed {
+export function observe(stream: Pick<Stream, 'mapper' | 'twoWay'>, record: unknown, sight: Sight): Observed {
   const mapped = stream.mapper.map(record, { isPartial: sight.isPartial });
   switch (mapped.kind) {
     case 'ignored':
@@ -41,7 +43,7 @@ export function observe(stream: Pick<Stream, 'mapper'>, record: unknown, sight: 
     case 'incomplete':
       return mapped;
     case 'mapped':
-      return { kind: 'sighted', sighted: toSighted(mapped, record, sight) };
+      return { kind: 'sighted', sighted: toSighted(stream, mapped, record, sight) };
   }
 }
 
@@ -59,6 +61,7 @@ export function observeAbsence(
       partial: false,
       version: said.version,
       isPositiveDelete: said.isPositiveDelete,
+      marker: null,
     },
     null,
     sight,
@@ -66,9 +69,15 @@ export function observeAbsence(
 }
 
 /** Written out field by field, where spreading would be shorter: it runs for every record of every page. */
-function toSighted(mapped: Extract<Mapped, { kind: 'mapped' }>, record: unknown, sight: Sight): Sighted {
+function toSighted(
+  stream: Pick<Stream, 'twoWay'>,
+  mapped: Extract<Mapped, { kind: 'mapped' }>,
+  record: unknown,
+  sight: Sight,
+): Sighted {
   const { externalId, version } = mapped;
   if (mapped.isDeleted) return observeAbsence(externalId, sight, { isPositiveDelete: true, version });
+  const marked = stream.twoWay?.marker ?? null;
   const seen: Observation = {
     externalId,
     content: mapped.content,
@@ -81,10 +90,16 @@ function toSighted(mapped: Extract<Mapped, { kind: 'mapped' }>, record: unknown,
     hi: sight.hi,
     channel: sight.channel,
     isPositiveDelete: false,
+    marker: marked === null ? null : markerIn(record, marked.field),
     isFullRun: sight.isFullRun,
     origin: sight.origin,
   };
   return wrap(seen, record, sight);
+}
+
+function markerIn(record: unknown, field: string): string | null {
+  const value = valueAt(record, mustParsePath(field));
+  return typeof value === 'string' && value !== '' ? value : null;
 }
 
 const common = (externalId: string, sight: Sight) => ({

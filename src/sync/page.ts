@@ -182,6 +182,7 @@ const COUNTED_AS: { readonly [kind in Outcome['kind']]: keyof RunCounts } = {
   noop: 'unchanged',
   stale: 'stale',
   verify: 'verify',
+  conflict: 'unchanged',
   defer: 'deferred',
   retry: 'deferred',
   hold: 'deferred',

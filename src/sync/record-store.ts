@@ -32,7 +32,7 @@ export type RecordTx = {
   readonly lockRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /**
    * Inserts or updates rows, as our own writes (not captured). Unchanged ones are not written. @returns every one of them as
-   * the table now holds it, by key: a trigger of the user's may have changed what was written. Rows that were not locked
+   * the table now holds it, by key: a trigger of the user's may have changed what was written, or kept a row out. Rows that were not locked
    * before are locked first. Throws what counts as a lock time-out when a row has come to stand where there was none.
    */
   readonly writeRows: (contents: readonly Content[]) => Promise<ReadonlyMap<string, Content>>;

@@ -46,6 +46,18 @@ export function targetRows(
     return done;
   }
 
+  /**
+   * Rows that were not inserted: a trigger of the user's kept them out, or somebody has put one there since we looked. What
+   * that one holds must be seen before anything is written over it.
+   */
+  async function assertNoneAppeared(keys: readonly string[]): Promise<void> {
+    for (const key of keys) held.delete(key);
+    await hold(keys);
+    if (keys.some((key) => held.get(key)?.kind !== 'missing')) {
+      throw new StatementError(LOCK_NOT_AVAILABLE, { table: table.name });
+    }
+  }
+
   function remember(key: string, content: Content): void {
     held.set(key, { kind: 'there', content });
   }
@@ -79,8 +91,7 @@ export function targetRows(
         const content = toContent(row);
         remember(keyOf(content), content);
       }
-      // Somebody has put a row there since we looked: what it holds must be seen before anything is written over it.
-      if (fresh.some(isNew)) throw new StatementError(LOCK_NOT_AVAILABLE, { table: table.name });
+      await assertNoneAppeared(fresh.filter(isNew).map(keyOf));
       return contentsOf(held, keys);
     },
 

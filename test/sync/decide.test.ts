@@ -79,6 +79,7 @@ const anySighting: fc.Arbitrary<Observation> = fc
     tookMs: fc.nat(100),
     channel: fc.constantFrom('hook' as const, 'page' as const, 'get' as const, 'push' as const, 'manual' as const),
     isPositiveDelete: fc.boolean(),
+    marker: fc.constant(null),
     isFullRun: fc.boolean(),
   })
   .map(({ tookMs, ...seen }) => seenAs({ ...seen, hi: Number.isFinite(seen.lo) ? addMs(seen.lo, tookMs) : NOW }));

@@ -225,6 +225,7 @@ export const observationOf = (
   version: moment?.content == null ? null : moment.version,
   etag: null,
   isPositiveDelete: false,
+  marker: null,
   isFullRun: false,
   origin: { kind: 'run', id: 'run' },
   ...sight,

@@ -55,6 +55,8 @@ export type WorldOptions = Partial<Capabilities> &
     readonly database?: TestDatabase;
     readonly lookups?: Stream['lookups'];
     readonly twoWay?: Stream['twoWay'];
+    /** Changes the plain table, or makes it more. */
+    readonly table?: (db: Db, plain: Stream['target']) => Promise<Stream['target']>;
     /** Instead of the plain one. */
     readonly mapper?: (target: Stream['target']) => Stream['mapper'];
   };
@@ -74,10 +76,11 @@ export async function createWorld(t: Teardown, options: WorldOptions = {}) {
     deleteEvents: options.deleteEvents ?? 'unversioned',
     canUndelete: options.canUndelete ?? true,
   };
-  const target = await createShopTable(db, {
+  const plain = await createShopTable(db, {
     softDelete: options.softDelete ?? false,
     keyProperty: options.keyProperty ?? 'id',
   });
+  const target = (await options.table?.(db, plain)) ?? plain;
   const source = createFakeSource(db);
   const pagination =
     options.pagination === 'link_header'
