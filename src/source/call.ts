@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Log } from '../lib/log.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Breaker } from './breaker.ts';
-import { SourceError, type SourceErrorCode } from './error.ts';
+import { asUndone, SourceError, type SourceErrorCode } from './error.ts';
 import type { Answer, Exchange, Exchanged } from './exchange.ts';
 import type { Lane } from './lane.ts';
 import { createPermits, enter, tooLate } from './permits.ts';
@@ -27,7 +27,14 @@ export type CallDeps = {
   readonly log: Log;
 };
 
-export type CallOptions = { readonly lane: Lane; readonly signal: AbortSignal };
+export type CallOptions = {
+  readonly lane: Lane;
+  readonly signal: AbortSignal;
+  /** For all attempts and waits of this call, where that is less than the source's `deadline`. */
+  readonly maxMs?: number;
+  /** Asked immediately before each attempt leaves; when it says no, the call fails with `withheld`, and nothing is sent. */
+  readonly mayLeave?: () => Promise<boolean>;
+};
 
 /** `startedAt` was taken before the first attempt, `endedAt` after the last one. */
 export type Reply = { readonly startedAt: Instant; readonly endedAt: Instant } & (
@@ -47,51 +54,64 @@ const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'gone']);
  */
 export function createCall(deps: CallDeps): Call {
   return async (request, options) => {
-    const { endpoint } = request;
-    const { signal } = options;
-    const endsAtMs = deps.nowMs() + deps.deadlineMs;
-    let startedAt: Instant | null = null;
-    let lastError: SourceError | null = null;
-    let mayRenew = true;
-    const start = async () => {
-      startedAt ??= await deps.now();
-      return startedAt;
-    };
-    for (let attempt = 1; ; ) {
-      const remainingMs = endsAtMs - deps.nowMs();
-      const { startedAt, exchanged } = await attemptOnce(deps, request, options, { remainingMs, lastError, start });
-      if (exchanged.kind === 'answered')
-        return { ...fromAnswer(exchanged.answer), startedAt, endedAt: await deps.now() };
-      let { error } = exchanged;
-      // Without an answer to this request it came from elsewhere: nobody has been asked about the record.
-      if (ABSENT.has(error.code) && exchanged.answer !== null)
-        return { kind: 'absent', error, startedAt, endedAt: await deps.now() };
-      if (exchanged.renew !== null && mayRenew) {
-        mayRenew = false;
-        const renewed = await exchanged.renew(signal);
-        if (renewed === true) continue;
-        if (renewed !== false) error = renewed;
-      }
-      // Shown with the failure that opened the breaker, rather than with a second one that only says that it is open.
-      const openMs = deps.breaker.remainingMs();
-      const step = decideAfterFailure({
-        error,
-        attempt,
-        maxAttempts: openMs > 0 ? attempt : deps.maxAttempts,
-        random: deps.random(),
-        remainingMs: endsAtMs - deps.nowMs(),
-        isSafe: request.isRepeatable || exchanged.isUndone,
-      });
-      const waitMs = step.kind === 'retry' ? step.waitMs : (error.retryAfterMs ?? 0);
-      if (error.code === 'rate_limited') deps.limiter.hold(waitMs);
-      if (step.kind === 'give_up') throw lastOf(error, attempt, openMs);
-      const { code, status } = error;
-      deps.log.warn({ source: deps.sourceName, endpoint, code, status, attempt, waitMs }, 'request failed, will retry');
-      await pause(deps, endpoint, waitMs, signal);
-      lastError = error;
-      attempt += 1;
+    const sent: Sent = { mayBeDone: false };
+    try {
+      return await callWithRetries(deps, request, options, sent);
+    } catch (error) {
+      throw sent.mayBeDone || !(error instanceof SourceError) ? error : asUndone(error);
     }
   };
+}
+
+async function callWithRetries(
+  deps: CallDeps,
+  request: SourceRequest,
+  options: CallOptions,
+  sent: Sent,
+): Promise<Reply> {
+  const { endpoint } = request;
+  const { signal } = options;
+  const endsAtMs = deps.nowMs() + Math.min(deps.deadlineMs, options.maxMs ?? deps.deadlineMs);
+  let startedAt: Instant | null = null;
+  let lastError: SourceError | null = null;
+  let mayRenew = true;
+  const start = async () => {
+    startedAt ??= await deps.now();
+    return startedAt;
+  };
+  for (let attempt = 1; ; ) {
+    const remainingMs = endsAtMs - deps.nowMs();
+    const { startedAt, exchanged } = await attemptOnce(deps, request, options, { remainingMs, lastError, start, sent });
+    if (exchanged.kind === 'answered') return { ...fromAnswer(exchanged.answer), startedAt, endedAt: await deps.now() };
+    let { error } = exchanged;
+    // Without an answer to this request it came from elsewhere: nobody has been asked about the record.
+    if (ABSENT.has(error.code) && exchanged.answer !== null)
+      return { kind: 'absent', error, startedAt, endedAt: await deps.now() };
+    if (exchanged.renew !== null && mayRenew) {
+      mayRenew = false;
+      const renewed = await exchanged.renew(signal);
+      if (renewed === true) continue;
+      if (renewed !== false) error = renewed;
+    }
+    // Shown with the failure that opened the breaker, rather than with a second one that only says that it is open.
+    const openMs = deps.breaker.remainingMs();
+    const step = decideAfterFailure({
+      error,
+      attempt,
+      maxAttempts: openMs > 0 ? attempt : deps.maxAttempts,
+      random: deps.random(),
+      remainingMs: endsAtMs - deps.nowMs(),
+      isSafe: request.isRepeatable || exchanged.isUndone,
+    });
+    const waitMs = step.kind === 'retry' ? step.waitMs : (error.retryAfterMs ?? 0);
+    if (error.code === 'rate_limited') deps.limiter.hold(waitMs);
+    if (step.kind === 'give_up') throw lastOf(error, attempt, openMs);
+    const { code, status } = error;
+    deps.log.warn({ source: deps.sourceName, endpoint, code, status, attempt, waitMs }, 'request failed, will retry');
+    await pause(deps, endpoint, waitMs, signal);
+    lastError = error;
+    attempt += 1;
+  }
 }
 
 type Progress = {
@@ -99,7 +119,11 @@ type Progress = {
   readonly lastError: SourceError | null;
   /** Gives the time of the first attempt. */
   readonly start: () => Promise<Instant>;
+  readonly sent: Sent;
 };
+
+/** Whether some attempt may have been carried out. */
+type Sent = { mayBeDone: boolean };
 
 async function attemptOnce(
   deps: CallDeps,
@@ -109,6 +133,8 @@ async function attemptOnce(
 ): Promise<{ startedAt: Instant; exchanged: Exchanged }> {
   const { endpoint } = request;
   const { signal } = options;
+  const { sent } = progress;
+  const wasDoubtful = sent.mayBeDone;
   const askedAtMs = deps.nowMs();
   deps.breaker.assertClosed(endpoint);
   const permits = createPermits(
@@ -126,8 +152,11 @@ async function attemptOnce(
     exchanged = await deps.breaker.run(endpoint, () => {
       const endsAtMs = deps.nowMs() + timeoutMs;
       permits.sending();
-      return deps.exchange(request, signal, timeoutMs, (redirect) => permits.next(redirect, endsAtMs - deps.nowMs()));
+      sent.mayBeDone = true;
+      const beforeNext = (redirect: Answer) => permits.next(redirect, endsAtMs - deps.nowMs());
+      return deps.exchange(request, signal, timeoutMs, beforeNext, options.mayLeave);
     });
+    sent.mayBeDone = wasDoubtful || exchanged.kind === 'answered' || !exchanged.isUndone;
     permits.assertGiven();
     return { startedAt, exchanged };
   } finally {

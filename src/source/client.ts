@@ -4,6 +4,7 @@ import type { Log } from '../lib/log.ts';
 import { readPath } from '../lib/path.ts';
 import { mustParsePath } from '../lib/path-schema.ts';
 import type { Instant } from '../model/instant.ts';
+import type { SavedRequest } from '../model/push.ts';
 import type { TokenStore } from './auth/token-store.ts';
 import { createBoundedStore } from './bounded-store.ts';
 import { type BreakerChange, createBreaker } from './breaker.ts';
@@ -101,6 +102,11 @@ export type SourceClient = {
   ): Promise<ReadonlyMap<string, Sighting>>;
   /** Sends one request as it stands, with all of the client's care. Throws `SourceError`. */
   send(request: SourceRequest, options: CallOptions): Promise<Reply>;
+  /**
+   * Sends a saved request of a write, as `send`, but never again where it may have been carried out. What the error says
+   * of that is in `isUndone`.
+   */
+  write(request: SavedRequest, options: CallOptions): Promise<Reply>;
   /** How much of the source's limits is used, by this and all other processes. */
   limits(): Promise<readonly LimitRow[]>;
   /** Ends all connections. What is still under way fails with `aborted`; end it by its signal first. */
@@ -165,6 +171,7 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     },
     getRecords: (getMany, ids, options) => getRecords({ call, requests }, getMany, ids, options),
     send: call,
+    write: (saved, options) => call(requests.forSaved(saved), options),
     limits: () => limiter.rows(),
     async close() {
       await dispatcher.destroy();

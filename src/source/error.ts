@@ -19,6 +19,7 @@
  * | `foreign_link` | a next link or redirect that leaves the source's origin; it was not followed | the base URL |
  * | `page_loop` | a listing that comes back to a page it has given, or does not end | the source's side |
  * | `bad_id` | an id that cannot stand in a path | nothing: this record cannot be read by id |
+ * | `withheld` | not sent: whoever asked for it found, at the last moment, that it must not be | nothing: it is looked at anew |
  * | `aborted` | the caller's signal, or the client was closed | nothing |
  */
 export type SourceErrorCode =
@@ -40,6 +41,7 @@ export type SourceErrorCode =
   | 'foreign_link'
   | 'page_loop'
   | 'bad_id'
+  | 'withheld'
   | 'aborted';
 
 const RETRYABLE: ReadonlySet<SourceErrorCode> = new Set([
@@ -53,6 +55,8 @@ const RETRYABLE: ReadonlySet<SourceErrorCode> = new Set([
 type SourceErrorOptions = {
   readonly status?: number | undefined;
   readonly retryAfterMs?: number | null | undefined;
+  /** Default false. */
+  readonly isUndone?: boolean;
   readonly cause?: unknown;
 };
 
@@ -67,12 +71,15 @@ export class SourceError extends Error {
   readonly status: number | null;
   /** How long the source asks us to wait, in ms; null when it did not say. */
   readonly retryAfterMs: number | null;
+  /** The source surely has not carried the request out: it was not sent, or it was turned away. */
+  readonly isUndone: boolean;
 
   constructor(code: SourceErrorCode, message: string, options: SourceErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = options.status ?? null;
     this.retryAfterMs = options.retryAfterMs ?? null;
+    this.isUndone = options.isUndone ?? false;
   }
 
   /** The same request may succeed later, without anybody changing anything. */
@@ -80,3 +87,7 @@ export class SourceError extends Error {
     return RETRYABLE.has(this.code);
   }
 }
+
+/** The same failure, of a request that surely was not carried out. */
+export const asUndone = ({ code, message, status, retryAfterMs, cause }: SourceError): SourceError =>
+  new SourceError(code, message, { status: status ?? undefined, retryAfterMs, isUndone: true, cause });

@@ -48,19 +48,23 @@ export type ExchangeDeps = {
 
 /**
  * `timeoutMs` may be less than the source's, where a deadline is near. `beforeNext` is told of each redirect and gives leave
- * to follow it, since that is a request like any other: what it throws ends the attempt.
+ * to follow it, since that is a request like any other: what it throws ends the attempt. `mayLeave` is asked with the
+ * connection as good as open: when it says no, nothing is sent, and the attempt ends as `withheld`.
  */
 export type Exchange = (
   request: SourceRequest,
   signal: AbortSignal,
   timeoutMs: number,
   beforeNext: (redirect: Answer) => Promise<void>,
+  mayLeave?: (() => Promise<boolean>) | undefined,
 ) => Promise<Exchanged>;
 
 const NO_RULES: readonly FailureRule[] = [];
 const MAX_REDIRECTS = 5;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const BODYLESS: ReadonlySet<number> = new Set([204, 205]);
+/** The server waited for the rest of a request, of which it may have seen enough. */
+const REQUEST_TIMEOUT = 408;
 /** What is read of a body that nobody wants, so that the connection can be used again; over that it is cut. */
 const MAX_DISCARDED_BYTES = 64 * 1024;
 
@@ -70,9 +74,9 @@ const MAX_DISCARDED_BYTES = 64 * 1024;
  * thrown as it is.
  */
 export function createExchange(deps: ExchangeDeps): Exchange {
-  return async (request, signal, timeoutMs, beforeNext) => {
+  return async (request, signal, timeoutMs, beforeNext, mayLeave) => {
     const { endpoint } = request;
-    const attempt: Attempt = { request, signal, timeoutMs, beforeNext, isSent: false, isDone: false };
+    const attempt: Attempt = { request, signal, timeoutMs, beforeNext, mayLeave, isSent: false, isDone: false };
     try {
       return await within(attempt, signal, (stop) => follow(deps, attempt, stop));
     } catch (thrown) {
@@ -93,6 +97,7 @@ type Attempt = {
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
   readonly beforeNext: (redirect: Answer) => Promise<void>;
+  readonly mayLeave: (() => Promise<boolean>) | undefined;
   /** Something may have left us. */
   isSent: boolean;
   /** A write was carried out, and only its result is still to be had: whatever becomes of that. */
@@ -126,6 +131,9 @@ async function follow(deps: ExchangeDeps, attempt: Attempt, stop: Stop): Promise
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     if (stop.isStopped()) break; // nobody waits for the answer any more
     const authorized = await deps.auth.authorize(bare(deps, sent), signal);
+    if (stop.isStopped()) break;
+    if (attempt.mayLeave !== undefined && !attempt.isDone && !(await attempt.mayLeave()))
+      throw new SourceError('withheld', `${endpoint}: not sent, because it must not be any more`);
     if (stop.isStopped()) break;
     attempt.isSent = true;
     const response = await send(deps, authorized, stop.emitter);
@@ -209,7 +217,7 @@ function settle(
   const judged = judge(answer, { endpoint, protocol, endpointRules: failures, sourceRules: deps.failures, nowMs });
   const error = judged === null || judged.code === 'invalid_response' ? (unread ?? judged) : judged;
   if (error === null) return { kind: 'answered', answer };
-  const isRefused = status >= 400 && status < 500;
+  const isRefused = status >= 400 && status < 500 && status !== REQUEST_TIMEOUT;
   const isTurnedAway = status === 503 && headers['retry-after'] !== undefined;
   return {
     kind: 'failed',

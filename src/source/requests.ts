@@ -1,4 +1,5 @@
 import type { JsonValue } from '../model/json.ts';
+import type { SavedRequest } from '../model/push.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { lowerCaseNames } from './header.ts';
 import { resolveOwnLink } from './own-origin.ts';
@@ -72,6 +73,16 @@ export function createRequests(source: ResolvedSource) {
       const isList = paramsGoToBody(getMany) || separator === 'repeat';
       return read(getMany, {}, { [getMany.idsParam]: isList ? [...ids] : ids.join(separator) });
     },
+    /** A write as it was saved: repeated, it is the same to the last byte. Throws `bad_id` as above. */
+    forSaved: ({ method, path, values, query, headers, body, protocol }: SavedRequest): SourceRequest => ({
+      endpoint: `${method} ${path}`,
+      method,
+      url: buildUrl(mustParseTemplate(path), { ...pathParams, ...values }, [query]),
+      headers: lowerCaseNames(headers),
+      body,
+      protocol,
+      isRepeatable: false,
+    }),
     /** A call of a declared endpoint: `values` fill its path, `params` the query. Throws `bad_id` as above. */
     forEndpoint: ({ method, path, values, queries, ...rest }: EndpointCall): SourceRequest => ({
       endpoint: `${method} ${path}`,

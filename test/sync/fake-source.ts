@@ -74,6 +74,9 @@ export function createFakeSource(db: Db): FakeSource {
     send: async () => {
       throw new Error('not here');
     },
+    write: async () => {
+      throw new Error('not here');
+    },
     limits: async () => [],
     close: async () => {},
   };
