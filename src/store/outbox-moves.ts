@@ -141,9 +141,9 @@ export async function readLastEdits(
     db,
     sql`SELECT target_key, ${sql.raw(instantColumn('at'))} FROM (
           SELECT target_key, max(at) AS at FROM (
-            SELECT target_key, at FROM sync.local_changes
-            WHERE integration = ${key.integration} AND entity = ${key.entity}
-              AND target_key = ANY(${sql.param(targetKeys)}::text[])
+            SELECT k.target_key, c.at FROM sync.local_changes AS c CROSS JOIN LATERAL unnest(c.target_keys) AS k(target_key)
+            WHERE c.integration = ${key.integration} AND c.entity = ${key.entity}
+              AND k.target_key = ANY(${sql.param(targetKeys)}::text[])
             UNION ALL
             SELECT target_key, edited_at FROM sync.outbox_pushes
             WHERE integration = ${key.integration} AND entity = ${key.entity}

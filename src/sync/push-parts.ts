@@ -3,6 +3,7 @@ import type { StreamKey } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
 import { countEchoes, insertToken, keepEcho, readToken, readTokensOf, saveToken } from '../store/change-tokens.ts';
 import { findEditKey, saveEditKey } from '../store/edit-keys.ts';
+import { takeLocalChanges } from '../store/local-changes.ts';
 import {
   claimUnknownPushes,
   insertRequestPush,
@@ -32,23 +33,12 @@ import type { Stream } from './stream.ts';
 /** What the store of pushes, tokens and captured edits brings to a `RecordTx`. */
 export type PushParts = Omit<RecordTx, keyof RecordParts>;
 
-/** Pushes of this stream cannot be stored. */
-export class PushStoreError extends Error {
-  override readonly name = 'PushStoreError';
-  readonly code = 'push_store_missing';
-}
-
-const missing = async (): Promise<never> => {
-  throw new PushStoreError('The store of captured edits is not part of this build');
-};
-
 export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
   return {
-    takeLocalChanges: missing,
-
     findEditKey: (keyHash) => findEditKey(tx, key, keyHash),
     saveEditKey: (editKey) => saveEditKey(tx, key, editKey),
 
+    takeLocalChanges: (limit) => takeLocalChanges(tx, key, limit),
     flightsOf: (ids) => readFlights(tx, key, ids),
     openCreates: () => readOpenCreates(tx, key),
     lastEditsOf: (targetKeys) => readLastEdits(tx, key, targetKeys),

@@ -2,6 +2,7 @@ import type { ChangeToken } from '../model/change-token.ts';
 import type { Conflict, ConflictOutcome, NewConflict } from '../model/conflict.ts';
 import type { NewHint } from '../model/hint.ts';
 import type { Instant } from '../model/instant.ts';
+import type { LocalChange } from '../model/local-change.ts';
 import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
@@ -143,12 +144,7 @@ export type RecordStore = {
 
 export type MissingRow = { readonly externalId: string; readonly targetKey: string };
 
-/** `op`: a row was inserted, updated or removed, or the whole table was emptied (`T`, with an empty key). */
-export type LocalChange = {
-  readonly targetKey: string;
-  readonly op: 'I' | 'U' | 'D' | 'T';
-  readonly at: Instant;
-};
+export type { LocalChange } from '../model/local-change.ts';
 
 /** Hashes are SHA-256 in hex, of the key and of what was to be created. */
 export type EditKey = {
