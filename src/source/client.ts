@@ -13,6 +13,7 @@ import { createConditionalCall } from './conditional.ts';
 import type { GetDefinition, GetManyDefinition, ListDefinition } from './definition.ts';
 import { SourceError } from './error.ts';
 import { createExchange } from './exchange.ts';
+import type { FailureRule } from './failure/definition.ts';
 import { getRecords } from './get-records.ts';
 import { lowerCaseNames, validatorHeader } from './header.ts';
 import type { Lane } from './lane.ts';
@@ -104,9 +105,9 @@ export type SourceClient = {
   send(request: SourceRequest, options: CallOptions): Promise<Reply>;
   /**
    * Sends a saved request of a write, as `send`, but never again where it may have been carried out. What the error says
-   * of that is in `isUndone`.
+   * of that is in `isUndone`. `failures` are asked before the source's.
    */
-  write(request: SavedRequest, options: CallOptions): Promise<Reply>;
+  write(request: SavedRequest, options: CallOptions & { readonly failures?: readonly FailureRule[] }): Promise<Reply>;
   /** How much of the source's limits is used, by this and all other processes. */
   limits(): Promise<readonly LimitRow[]>;
   /** Ends all connections. What is still under way fails with `aborted`; end it by its signal first. */
@@ -171,7 +172,7 @@ export function createSourceClient(source: ResolvedSource, deps: SourceDeps): So
     },
     getRecords: (getMany, ids, options) => getRecords({ call, requests }, getMany, ids, options),
     send: call,
-    write: (saved, options) => call(requests.forSaved(saved), options),
+    write: (saved, { failures = [], ...options }) => call({ ...requests.forSaved(saved), failures }, options),
     limits: () => limiter.rows(),
     async close() {
       await dispatcher.destroy();

@@ -139,7 +139,7 @@ export async function applyInstead(
   again: { readonly code: string; readonly words: string; readonly waitMs: number },
 ): Promise<PushFate> {
   const { code, words, waitMs } = again;
-  const fate = await deps.store.transaction(async (tx): Promise<PushFate> => {
+  const end = async (tx: RecordTx, isApplied: boolean): Promise<PushFate> => {
     await tx.lockStates([sighted.seen.externalId]);
     const push = await tx.lockHeld(pushed);
     if (push === null) return LOST;
@@ -148,9 +148,16 @@ export async function applyInstead(
     const move = { to: 'again', runAt, attempt: push.attempt, errorCode: code, error: words } as const;
     // First: while it is in flight, every sighting of its record waits.
     await tx.finishPush(push, moveOf(push, move));
-    await deps.apply(tx, [sighted]);
+    if (isApplied) await deps.apply(tx, [sighted]);
+    else await wantRead(tx, sighted.seen.externalId);
     return { kind: 'again', code, words };
-  });
-  deps.wakeHints();
-  return fate;
+  };
+  try {
+    return await deps.store.transaction((tx) => end(tx, true));
+  } catch (error) {
+    if (!isRowFault(error)) throw error;
+    return await deps.store.transaction((tx) => end(tx, false));
+  } finally {
+    deps.wakeHints();
+  }
 }

@@ -24,9 +24,9 @@ export function createPushSource({ client, stream, now }: PushSourceDeps): PushS
     async send(request, options) {
       const maxMs = (options.deadline - (await now())) / 1_000;
       if (maxMs <= 0) return later('withheld', 'not sent: its time is over');
-      const { mayLeave, signal } = options;
+      const { mayLeave, signal, failures } = options;
       try {
-        return answerOf(await client.write(request, { lane: 'urgent', signal, maxMs, mayLeave }), options);
+        return answerOf(await client.write(request, { lane: 'urgent', signal, maxMs, mayLeave, failures }), options);
       } catch (error) {
         if (error instanceof SourceError) return answerToFailure(error);
         throw error;
@@ -61,7 +61,7 @@ export function createPushSource({ client, stream, now }: PushSourceDeps): PushS
   };
 }
 
-function answerOf(reply: Reply, { recordAt }: SendOptions): PushAnswer {
+function answerOf(reply: Reply, { recordAt, idAt }: SendOptions): PushAnswer {
   switch (reply.kind) {
     case 'absent':
       return { kind: 'absent', code: reply.error.code, words: reply.error.message };
@@ -69,11 +69,18 @@ function answerOf(reply: Reply, { recordAt }: SendOptions): PushAnswer {
       return { kind: 'unknown', code: 'invalid_response', words: 'a write was answered 304' };
     case 'answered': {
       const { startedAt, endedAt, answer } = reply;
-      const found = recordAt === null ? null : readPath(answer.body, mustParsePath(recordAt));
-      const record = found?.found ? found.value : null;
-      return { kind: 'done', record, etag: validatorHeader(answer.headers.etag), startedAt, endedAt };
+      const record = valueAt(answer.body, recordAt) ?? null;
+      const id = valueAt(answer.body, idAt);
+      const named = typeof id === 'string' || Number.isSafeInteger(id) ? { externalId: String(id) } : {};
+      return { kind: 'done', record, ...named, etag: validatorHeader(answer.headers.etag), startedAt, endedAt };
     }
   }
+}
+
+function valueAt(body: unknown, path: string | null): unknown {
+  if (path === null) return undefined;
+  const found = readPath(body, mustParsePath(path));
+  return found.found ? found.value : undefined;
 }
 
 type Failed = Exclude<PushAnswer, { readonly kind: 'done' }>;
