@@ -34,6 +34,7 @@ import { rereadOnce } from './sync/reread.ts';
 import { type Stream, streamName } from './sync/stream.ts';
 import { createTally } from './sync/tally.ts';
 import { cleanUp, oweMissedFullRuns, resumeMended, startOwedRuns, startScheduledRun } from './sync/upkeep.ts';
+import { createTwoWayWorkers } from './two-way-workers.ts';
 import { type Loop, startLoop } from './worker/loop.ts';
 import { type Schedule, type ScheduleEntry, startSchedule } from './worker/schedule.ts';
 
@@ -103,6 +104,15 @@ export async function createApp(options: AppOptions): Promise<App> {
     },
     crashPoint: options.crashPoint ?? (() => {}),
   };
+  const twoWay = createTwoWayWorkers({
+    db,
+    log,
+    integrations,
+    random: options.random,
+    crashPoint: deps.crashPoint,
+    wakeHints: deps.wakeHints,
+    wake: (name) => wake(name)(),
+  });
   const hasRole = (role: ServerSettings['roles'][number]) => settings.roles.includes(role);
   let schedule: Schedule | null = null;
   let leader: ReturnType<typeof createLeader> | null = null;
@@ -170,6 +180,7 @@ export async function createApp(options: AppOptions): Promise<App> {
           start(hintsLoopOf(name, kind), POLL_MS, runOnce);
         }
       }
+      for (const { name, pollMs, runOnce } of twoWay.loops) start(name, pollMs, runOnce);
       for (let place = 0; place < RUN_LOOPS; place++) {
         start(`runs-${place}`, RUN_POLL_MS, (signal) => workNextRun(deps, signal));
       }

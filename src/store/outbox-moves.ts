@@ -88,7 +88,7 @@ function changesOf(step: PushStep) {
     case 'done':
       return sql`state = 'done', finished_at = clock_timestamp(), park_reason = NULL`;
     case 'unknown':
-      return sql`state = 'unknown', run_at = to_timestamp(${step.runAt}::float8 / 1e6)`;
+      return sql`state = 'unknown', park_reason = NULL, run_at = to_timestamp(${step.runAt}::float8 / 1e6)`;
     case 'parked':
       return sql`state = 'parked', park_reason = ${step.reason}`;
     default:

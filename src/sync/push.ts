@@ -1,4 +1,5 @@
 import { failureKind } from '../db/failure.ts';
+import { allOf } from '../lib/all-of.ts';
 import { callPush } from './call-push.ts';
 import { claimPushes } from './claim-pushes.ts';
 import type { PushFate } from './finish-push.ts';
@@ -50,15 +51,6 @@ async function safely(deps: PushDeps, work: () => Promise<PushFate>): Promise<Pu
     deps.log.warn({ ...deps.stream.key, err: error }, 'push interrupted; it is resolved when its lease ends');
     return { kind: 'lost' };
   }
-}
-
-/** Waits for all of them, also when one fails: none may go on after its pass. */
-async function allOf(works: readonly Promise<PushFate>[]): Promise<PushFate[]> {
-  const ended = await Promise.allSettled(works);
-  return ended.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
 }
 
 const NOTHING: PushReport = { looked: 0, calls: 0, settled: 0, again: 0, unknown: 0, parked: 0 };

@@ -34,6 +34,7 @@ const MAY_IMPORT: { readonly [layer: Layer]: readonly Layer[] | 'everything' } =
   'assemble.ts': 'everything',
   'client.ts': 'everything',
   'server.ts': 'everything',
+  'two-way-workers.ts': 'everything',
   'main.ts': ['app.ts', 'config', 'cli'],
   'index.ts': 'everything',
 };
