@@ -6,6 +6,7 @@ import { placeholdersOf } from '../source/path-template.ts';
 import { checkMapping } from './check-mapping.ts';
 import { checkPaging } from './check-paging.ts';
 import { checkParam } from './check-param.ts';
+import { checkWrite } from './check-write.ts';
 import { checkShape, type Place } from './problems.ts';
 import { ENTITY_PARTS } from './schemas.ts';
 
@@ -41,12 +42,15 @@ export function checkEntity(definition: unknown, params: readonly string[], plac
     target: part('target', ENTITY_PARTS.target),
     mapping: part('mapping', ENTITY_PARTS.mapping),
     reconcile: part('reconcile', ENTITY_PARTS.reconcile),
+    write: part('write', ENTITY_PARTS.write),
   };
   checkSent(parts, place);
   checkReading(parts, params, place);
   if (parts.read !== null) checkPaging(parts.read.list, parts.schema, place.at('read', 'list'));
-  const { mapping, target, schema, key } = parts;
-  if (mapping !== null) checkMapping({ mapping, target, schema, key, targetKey: parts.targetKey ?? null }, place);
+  const { mapping, target, schema, key, write } = parts;
+  const targetKey = parts.targetKey ?? null;
+  const sound = mapping === null ? null : checkMapping({ mapping, target, schema, key, targetKey }, place);
+  if (write !== null && write !== undefined) checkWrite(write, { ...parts, mapping: sound }, params, place);
   return {
     canGet: parts.read === null || parts.read.get !== undefined,
     takesPartial: parts.schema === null || canCheckPartial(parts.schema),

@@ -19,8 +19,11 @@ type MappingParts = {
   readonly targetKey: string | null;
 };
 
-/** Checks a mapping against its table and schema, as far as those are sound; what types have checked already is checked again. */
-export function checkMapping(parts: MappingParts, entity: Place): void {
+/**
+ * Checks a mapping against its table and schema, as far as those are sound; what types have checked already is checked
+ * again. @returns the properties whose mapping is one at all.
+ */
+export function checkMapping(parts: MappingParts, entity: Place): Mapping {
   const { target, schema, key, targetKey } = parts;
   const place = entity.at('mapping');
   const mapping: Record<string, ColumnMapping> = {};
@@ -36,6 +39,7 @@ export function checkMapping(parts: MappingParts, entity: Place): void {
     place.add('has deletedAt() more than once; rows are stamped in one column');
   }
   checkKey({ mapping, key, targetKey }, entity);
+  return mapping;
 }
 
 function checkPaths(mapping: ColumnMapping, schema: z.ZodType, place: Place): void {

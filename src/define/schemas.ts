@@ -2,12 +2,12 @@ import { is } from 'drizzle-orm';
 import { PgTable } from 'drizzle-orm/pg-core';
 import { validate as isCron } from 'node-cron';
 import { z } from 'zod';
-import { type Duration, durationMs, parseDurationMs } from '../lib/duration.ts';
+import { durationMs } from '../lib/duration.ts';
 import { pathSchema } from '../lib/path-schema.ts';
 import type { ColumnMapping } from '../mapping/field.ts';
 import { getManySchema, getSchema, listSchema } from '../source/definition.ts';
-
-const MAX_DURATION_MS = 31 * 86_400_000;
+import { durationSchema, fieldPathSchema } from './value-schemas.ts';
+import { writeSchema } from './write-schema.ts';
 
 /** Names stand in URLs, logs and tables. */
 export const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
@@ -18,15 +18,6 @@ export const NAME_SYNTAX =
 const MIN_DEADLINE_MS = 60_000;
 const MAX_DEADLINE_MS = 7 * 24 * 3_600_000;
 
-const durationSchema = z.custom<Duration>(
-  (text) => {
-    const ms = typeof text === 'string' ? parseDurationMs(text) : null;
-    return ms !== null && ms <= MAX_DURATION_MS;
-  },
-  { error: 'expected a duration up to 31d, such as 500ms, 30s, 5m, 1h or 1d' },
-);
-
-const fieldPathSchema = pathSchema.refine((path) => path !== '', { error: 'expected a path, such as id or data.id' });
 const cronSchema = z
   .string()
   .refine((text) => isCron(text), { error: 'expected a cron expression, such as */5 * * * *' });
@@ -122,4 +113,5 @@ export const ENTITY_PARTS = {
   /** Each column by itself, with `columnMappingSchema`. */
   mapping: z.record(z.string(), z.unknown(), { error: 'expected an object: columns of the table, by property' }),
   reconcile: reconcileSchema.optional(),
+  write: writeSchema.optional(),
 } as const;

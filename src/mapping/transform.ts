@@ -21,6 +21,8 @@ export type TwoWay<In, Out> = Transform<In, Out> & {
   readonly codec: z.ZodType<Out, In>;
   /** Throws as `decode` does. What it gives decodes to the same again, once the source has settled on a spelling. */
   encode(value: Out): In;
+  /** It makes one value of several spellings, so that two values of the source can become the same. */
+  readonly settles?: boolean;
   /**
    * Whether the schema leaves open in which of several forms the source writes such values, so that any of them could be
    * wrong. It is asked with what the source can send.
@@ -31,6 +33,7 @@ export type TwoWay<In, Out> = Transform<In, Out> & {
 type TwoWayForm<In, Out> = {
   readonly signature: string;
   readonly givesInstant?: boolean;
+  readonly settles?: boolean;
   readonly from: z.ZodType<In, In>;
   readonly to: z.ZodType<Out, Out>;
   /** Checks the kind of its input itself: the fast path calls it without the schema. */
@@ -42,13 +45,13 @@ type TwoWayForm<In, Out> = {
 
 /** A two-way transform as a zod codec, whose functions also serve directly: zod's own path costs more than the work. */
 export function twoWay<In, Out>(form: TwoWayForm<In, Out>): TwoWay<In, Out> {
-  const { signature, decode, encode, isAmbiguous, givesInstant = false } = form;
+  const { signature, decode, encode, isAmbiguous, givesInstant = false, settles = false } = form;
   const codec = z.codec(form.from, form.to, {
     decode: (value, context) => orIssue(() => decode(value), value, context),
     encode: (value, context) => orIssue(() => encode(value), value, context),
   });
   const ambiguity = isAmbiguous === undefined ? {} : { isAmbiguous };
-  return { kind: 'transform', signature, codec, decode, encode, givesInstant, ...ambiguity };
+  return { kind: 'transform', signature, codec, decode, encode, givesInstant, settles, ...ambiguity };
 }
 
 export const isTwoWay = (step: object): step is TwoWay<unknown, unknown> =>

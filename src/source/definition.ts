@@ -167,21 +167,21 @@ export const sourceSchema = z.strictObject({
   learnRateLimits: z.boolean().optional(),
 });
 
-const querySchema = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]));
-const jsonObjectSchema = z.record(z.string(), z.json());
-const templateSchema = z
+export const querySchema = z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()]));
+export const jsonObjectSchema = z.record(z.string(), z.json());
+export const templateSchema = z
   .string()
   .refine((path) => parsePathTemplate(path) !== null, { message: `expected ${PATH_TEMPLATE_SYNTAX}` });
+
+export const headersSchema = z.record(
+  z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`),
+  z.string().refine(isHeaderValue, 'expected printable text'),
+);
 
 const readForm = {
   method: z.enum(['GET', 'POST']).optional(),
   query: querySchema.optional(),
-  headers: z
-    .record(
-      z.string().refine(isSettableHeader, `expected ${HEADER_NAME_SYNTAX}`),
-      z.string().refine(isHeaderValue, 'expected printable text'),
-    )
-    .optional(),
+  headers: headersSchema.optional(),
   body: jsonObjectSchema.optional(),
   graphql: z.strictObject({ query: z.string().min(1), variables: jsonObjectSchema.optional() }).optional(),
   paramsIn: z.enum(['query', 'body']).optional(),

@@ -13,6 +13,7 @@ function settling(signature: string, settle: (text: string) => string): TwoWay<s
   const text = z.string();
   return twoWay<string, string>({
     signature,
+    settles: true,
     from: text,
     to: text,
     decode: (value) => settle(textOnly(value)),
