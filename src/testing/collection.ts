@@ -41,8 +41,8 @@ export type Collection<Record> = View<Record> & {
   size(): number;
   /** The id at a place in the order of ids, for drawing one at random. */
   idAt(index: number): string | undefined;
-  /** Puts a record in, replacing the one with its id. */
-  put(entry: Entry<Record>): void;
+  /** Puts a record in, replacing the one with its id. `isOld`: as if it had always been there. */
+  put(entry: Entry<Record>, isOld?: boolean): void;
   /** @returns whether there was one. */
   remove(id: string): boolean;
   /** The records as they were at `atMs`, no longer ago than a minute. Reading it costs a copy. */
@@ -70,8 +70,8 @@ export function createCollection<Record>(nowMs: () => number): Collection<Record
     ...view,
     size: () => byId.size,
     idAt: (index) => ids[index]?.id,
-    put(entry) {
-      remember(entry.id);
+    put(entry, isOld = false) {
+      if (!isOld) remember(entry.id);
       const old = byId.get(entry.id);
       if (old === undefined) insert(ids, entry, 'id');
       else remove(changes, old, 'change');

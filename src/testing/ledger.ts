@@ -91,7 +91,8 @@ export function createLedger<Record extends Draft, Draft>(
     records,
     isBusy: (id) => busy.has(id),
     isMarked: (id) => marked.has(id),
-    seed: (draft, at = nextAt()) => records.put({ id: idOf(draft), at, revision: 1, record: stamp(draft, at, null) }),
+    seed: (draft, at = nextAt()) =>
+      records.put({ id: idOf(draft), at, revision: 1, record: stamp(draft, at, null) }, true),
     prepareCreate(draft) {
       counters.changes.created++;
       return commitLater(draft, nextAt(), null);
