@@ -24,6 +24,8 @@ export type IngestReport = { readonly claimed: number; readonly applied: number;
 
 /** After a table or column went missing its deliveries wait this long between attempts. */
 const SCHEMA_WAIT_MS = 30_000;
+/** Most calls are settled by then. */
+const PUSH_WAIT_MS = 1_000;
 
 /**
  * Takes up to `limit` deliveries from the inbox and applies them, in one transaction: claimed, mapped, applied and finished
@@ -105,14 +107,35 @@ async function applyParts(tx: Db, deps: IngestDeps, parts: readonly DeliveryPart
     const wanted = events.flatMap((event): NewHint[] => (event.kind === 'hint' ? [{ ...event.hint, runAt: now }] : []));
     wanted.push(...(await leavers(tx, stream, events)).map((hint) => ({ ...hint, runAt: now })));
     const done = await applyOrHold(tx, deps, stream, sighted);
+    const verifying = done.filter(({ kind }) => kind === 'verify').length;
+    for (const [place, one] of sighted.entries()) {
+      if (stream.get === null || !waitsForPush(done[place])) continue;
+      wanted.push({ ...readInstead(one), runAt: now });
+      done[place] = { kind: 'verify' };
+    }
     for (const [place, one] of sighted.entries()) outcomes.set(one, done[place] ?? { kind: 'noop' });
     for (const one of unmapped) await setUnmappedAside(tx, stream, one);
     await wantReads(tx, stream, wanted);
     effective.set(stream, done.filter(isEffective).length);
-    hints += wanted.length + done.filter(({ kind }) => kind === 'verify').length;
+    hints += wanted.length + verifying;
   }
   return { outcomes, effective, hints };
 }
+
+/** A write of ours has to be settled first, which may take longer than a delivery waits for a lock. */
+const waitsForPush = (outcome: Outcome | undefined): boolean =>
+  outcome?.kind === 'defer' && outcome.isInFlight === true;
+
+/** A read that comes late enough shows at least what the delivery did. */
+const readInstead = ({ seen, correlationId }: Sighted): Omit<NewHint, 'runAt'> => ({
+  externalId: seen.externalId,
+  reason: seen.content === null ? 'delete' : 'deferred',
+  needLo: seen.hi,
+  minVersion: seen.version,
+  attempt: 0,
+  correlationId,
+  runId: null,
+});
 
 /**
  * Records that we hold and that an event shows to be none of the entity's any more. It may be a foreign record with the
@@ -177,6 +200,9 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
   );
   if (kinds.has('waits')) return waitForLookups(deps, parts);
   if (kinds.has('hold')) return { id, to: 'received', waitMs: SCHEMA_WAIT_MS, outcome: 'hold', isFailure: false };
+  if (waitsOnlyForPushes(parts, outcomes)) {
+    return { id, to: 'received', waitMs: PUSH_WAIT_MS, outcome: 'defer', isFailure: false };
+  }
   if (kinds.has('defer') || kinds.has('retry')) {
     const step = decideAfterFailure({ attempt: Math.min(attempt + 1, MAX_ATTEMPTS - 1), random: deps.random() });
     const waitMs = step.kind === 'retry' ? step.waitMs : SCHEMA_WAIT_MS;
@@ -185,6 +211,13 @@ function outcomeOf(deps: IngestDeps, parts: DeliveryParts, outcomes: ReadonlyMap
   if (parts.events.length === 0) return { id, to: 'skipped', eventType, outcome: parts.skippedBecause };
   if (kinds.size === 1 && kinds.has('not_ours')) return { id, to: 'skipped', eventType, outcome: 'not_ours' };
   return { id, to: 'applied', eventType, outcome: [...kinds].sort().join(',') };
+}
+
+/** It could not be asked for by id, and nothing else is in its way: that is no failure, however long it takes. */
+function waitsOnlyForPushes({ events }: DeliveryParts, outcomes: ReadonlyMap<Sighted, Outcome>): boolean {
+  const done = events.flatMap((event) => (event.kind === 'sighted' ? [outcomes.get(event.sighted)] : []));
+  const waiting = done.filter((outcome) => outcome?.kind === 'defer' || outcome?.kind === 'retry');
+  return waiting.length > 0 && waiting.every(waitsForPush);
 }
 
 /** Loads run in the background: who waited here would hold up the other integrations. Only failed ones count as attempts. */

@@ -6,6 +6,7 @@ import type { LeasedRun, RunCounts } from '../model/run.ts';
 import type { Page } from '../source/client.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { readStates } from '../store/record-states.ts';
+import { requireFullRun } from '../store/streams.ts';
 import { applyBatch } from './apply.ts';
 import { foldRecord } from './fold.ts';
 import { assertLookedUp } from './lookups.ts';
@@ -59,7 +60,7 @@ const idOf = (observed: Observed): string | null =>
 
 /**
  * Applies a page in the caller's transaction. Rows that could not be applied now are queued as reads; where no reads exist
- * they are, on the last attempt, set aside: the checkpoint never passes a row that is nowhere. Throws
+ * they are, on the last attempt, set aside, or, where only a write of ours is in the way, another full run is owed: the checkpoint never passes a row that is nowhere. Throws
  * `LookupUnavailableError`, and has done nothing then, when a row has an id that cannot be looked up yet.
  */
 export async function applyPage(
@@ -94,7 +95,11 @@ export async function applyPage(
     const again = deferred.map((id) => deferredHint(id, run, options.now));
     await enqueueHints(tx, stream.key, again);
   } else if (options.isLastAttempt) {
-    for (const [place, one] of sighted.entries()) if (isDeferred(outcomes[place])) await setHeldAside(tx, stream, one);
+    for (const [place, one] of sighted.entries()) {
+      const outcome = outcomes[place];
+      if (outcome?.kind === 'defer' && outcome.isInFlight === true) await requireFullRun(tx, stream.key);
+      else if (isDeferred(outcome)) await setHeldAside(tx, stream, one);
+    }
   }
   return { ...summarise(observed, sighted, outcomes), deferred };
 }
