@@ -124,6 +124,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     db,
     deps,
     integrations,
+    pushDeps: twoWay.deps,
     nextRunAt: (stream) => nextRunAt(schedule, stream),
     wakeRuns: wakeRuns(loops),
     limitsOf: limitsOf(integrations),

@@ -459,7 +459,7 @@ export const conflicts = syncSchema.table(
       sql`kind IN ('both_changed','deleted_at_source','deleted_here','adopted','created_and_deleted')`,
     ),
     check('conflicts_policy', sql`policy IN ('source_wins','target_wins','newest_wins','manual')`),
-    check('conflicts_outcome', sql`outcome IN ('local','remote','superseded')`),
+    check('conflicts_outcome', sql`outcome IN ('local','remote','mixed','superseded')`),
     check('conflicts_resolved', sql`(outcome IS NULL) = (resolved_at IS NULL)`),
   ],
 );

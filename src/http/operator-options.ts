@@ -2,6 +2,7 @@ import type { Db } from '../db/connect.ts';
 import { type Instant, toDate } from '../model/instant.ts';
 import type { SyncDeps } from '../sync/deps.ts';
 import type { Integration } from '../sync/integration.ts';
+import type { PushDeps } from '../sync/push-deps.ts';
 import type { LimitsOf } from '../sync/source-status.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { createAccessGuard } from './access.ts';
@@ -13,6 +14,8 @@ export type OperatorOptions = {
   readonly db: Db;
   readonly deps: SyncDeps;
   readonly integrations: ReadonlyMap<string, Integration>;
+  /** Of two-way streams, by `integration/entity`. */
+  readonly pushDeps: ReadonlyMap<string, PushDeps>;
   readonly nextRunAt: (stream: string) => Date | null;
   readonly wakeRuns: () => void;
   readonly limitsOf: LimitsOf;

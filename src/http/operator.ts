@@ -1,13 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { explainRecord } from '../sync/explain.ts';
 import { pauseIntegration, resumeIntegration } from '../sync/pause.ts';
 import { readStatus } from '../sync/read-status.ts';
 import { readPause } from '../sync/source-status.ts';
+import { conflictRoutes } from './conflicts.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
 import { isText, parseInput } from './input.ts';
-import { findStream, type OperatorOptions } from './operator-options.ts';
+import type { OperatorOptions } from './operator-options.ts';
 import { notFound } from './problem.ts';
+import { pushRoutes } from './pushes.ts';
+import { recordRoutes } from './records.ts';
 import { runRoutes } from './runs.ts';
 
 const MAX_REASON_LENGTH = 500;
@@ -19,16 +21,9 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
   pauseRoutes(app, options);
   runRoutes(app, options);
   deadLetterRoutes(app, options);
-  app.get<{ Params: { integration: string; entity: string; id: string } }>(
-    '/records/:integration/:entity/:id',
-    async (request) => {
-      const { integration, entity, id } = request.params;
-      const stream = findStream(options, integration, entity);
-      const record = isText(id) ? await explainRecord(options.db, stream, id) : null;
-      if (record === null) throw notFound('record');
-      return record;
-    },
-  );
+  recordRoutes(app, options);
+  conflictRoutes(app, options);
+  pushRoutes(app, options);
 }
 
 function statusRoutes(app: FastifyInstance, options: OperatorOptions): void {

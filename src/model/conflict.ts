@@ -17,8 +17,8 @@ export type ConflictKind =
   /** Created here, and deleted at the source before we knew its id. */
   | 'created_and_deleted';
 
-/** Null while it waits for a person. `local` and `remote`: whose value stands. */
-export type ConflictOutcome = 'local' | 'remote' | 'superseded';
+/** Null while it waits for a person. `local` and `remote`: whose value stands; `mixed`: by property. */
+export type ConflictOutcome = 'local' | 'remote' | 'mixed' | 'superseded';
 
 /** Values that met. What was overwritten is kept here: nothing is lost silently. */
 export type NewConflict = {

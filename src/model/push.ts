@@ -5,14 +5,15 @@ import type { Content } from './observation.ts';
  * States of a push, the intent to bring one record's edits to its source. `ready`: waits for its time; its content is
  * computed when it is claimed, so later edits of the row join it. `calling`: a worker holds it by lease and the request may
  * be under way. `unknown`: the request may have been carried out, and nobody knows; only `resolve` moves it, never a blind
- * retry. `parked`: waits for a person, and is shown. `done`: over, whatever became of it: what is still to be sent is then
- * another push, because a ready one of the same row may stand beside a push in flight.
+ * retry. `parked`: waits for a person, and is shown; one that the source has carried out goes back to `unknown`, to be
+ * settled. `done`: over, whatever became of it: what is still to be sent is then another push, because a ready one of the
+ * same row may stand beside a push in flight.
  */
 export const PUSH_TRANSITIONS = {
   ready: { claim: 'calling', drop: 'done', park: 'parked' },
   calling: { settle: 'done', requeue: 'done', lose: 'unknown', park: 'parked' },
   unknown: { settle: 'done', requeue: 'done', park: 'parked' },
-  parked: { requeue: 'done', discard: 'done' },
+  parked: { requeue: 'done', discard: 'done', resolve: 'unknown' },
   done: {},
 } as const;
 

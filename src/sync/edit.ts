@@ -138,7 +138,12 @@ export function whyNotRemoved({ localDeletes, writes }: EditDeps['stream']['twoW
   return null;
 }
 
-async function lockPlace(tx: RecordTx, { stream }: EditDeps, id: string, ifMatch: IfMatch | null): Promise<Place> {
+export async function lockPlace(
+  tx: RecordTx,
+  { stream }: Pick<EditDeps, 'stream'>,
+  id: string,
+  ifMatch: IfMatch | null,
+): Promise<Place> {
   const place = await findPlace(tx, stream, id, 'locked');
   if (place === null) return refuse(ifMatch === null ? { kind: 'no_record' } : { kind: 'changed', tag: '' });
   const tag = tagOf(stream, place);
@@ -148,7 +153,7 @@ async function lockPlace(tx: RecordTx, { stream }: EditDeps, id: string, ifMatch
 }
 
 /** What a caller cannot write it may send back, as it is. */
-function refuseOther(row: Content, repeated: Content): void {
+export function refuseOther(row: Content, repeated: Content): void {
   const other = Object.keys(repeated).filter((property) => !isSame(repeated[property], row[property]));
   if (other.length === 0) return;
   const expected = 'the value that it has, or to be left out: it is read-only';

@@ -24,6 +24,8 @@ const WAIT_ROUNDS = 3_000;
 export type TestAppOptions = {
   readonly definitions?: readonly IntegrationDefinition[];
   readonly apiUrl?: string;
+  /** SQL that makes further tables. */
+  readonly tables?: string;
   readonly settings?: Partial<ServerSettings>;
   readonly nowMs?: () => number;
   readonly crashPoint?: (name: CrashPoint) => Promise<void> | void;
@@ -48,6 +50,7 @@ export async function startTestApp(t: Test, options: TestAppOptions = {}): Promi
   const { database: real, db } = await createTestDatabase(t);
   const database = options.wrapDatabase?.(real) ?? real;
   await db.execute(sql.raw(CREATE_CUSTOMERS));
+  if (options.tables !== undefined) await db.execute(sql.raw(options.tables));
   const lines: string[] = [];
   const log = pino({ level: 'trace', base: null }, { write: (line: string) => void lines.push(line) });
   const environment = shopEnvironment(options.apiUrl ?? 'http://127.0.0.1:9');

@@ -1,0 +1,2 @@
+ALTER TABLE "sync"."conflicts" DROP CONSTRAINT "conflicts_outcome";--> statement-breakpoint
+ALTER TABLE "sync"."conflicts" ADD CONSTRAINT "conflicts_outcome" CHECK (outcome IN ('local','remote','mixed','superseded'));

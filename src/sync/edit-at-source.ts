@@ -1,0 +1,194 @@
+import { hash } from 'node:crypto';
+import { canonicalJson } from '../mapping/canonical-json.ts';
+import type { ChangeToken } from '../model/change-token.ts';
+import { addMs } from '../model/instant.ts';
+import type { JsonValue } from '../model/json.ts';
+import type { Content } from '../model/observation.ts';
+import type { PushOp } from '../model/push.ts';
+import type { RecordState } from '../model/record-state.ts';
+import { callPush } from './call-push.ts';
+import type { Claimed } from './claim-pushes.ts';
+import { inOneTransaction, lockPlace, type Refused, refuse, refuseOther, whyNotRemoved } from './edit.ts';
+import { makeKey } from './edit-create.ts';
+import type { IfMatch } from './edit-place.ts';
+import type { EditForm, EditValues } from './edit-values.ts';
+import type { PushFate } from './finish-push.ts';
+import { isSame } from './merge.ts';
+import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
+import { ifMatchOf, makePushRequest } from './push-request.ts';
+import type { RecordTx } from './record-store.ts';
+import { fieldHashesOf } from './token-match.ts';
+
+/**
+ * What became of an edit of a stream that writes source-first. `done`: the source has it, and its answer is committed here.
+ * `turned_down`: it has not, and nothing has changed here. `unknown`: nobody knows yet; it is found out without the caller,
+ * and then committed, or not.
+ */
+export type AtSource =
+  | { readonly kind: 'done'; readonly pushId: string }
+  | { readonly kind: 'unknown'; readonly pushId: string }
+  | {
+      readonly kind: 'turned_down';
+      readonly pushId: string;
+      readonly code: string;
+      readonly words: string;
+      readonly isFinal: boolean;
+    }
+  | { readonly kind: 'repeat'; readonly pushId: string }
+  | { readonly kind: 'unchanged' }
+  /** The row has no record yet: there is nothing at the source that could be edited. */
+  | { readonly kind: 'no_record_yet' }
+  | { readonly kind: 'in_flight' }
+  | Refused;
+
+/** The push of a request, before it is sent. */
+type Wish = {
+  readonly op: PushOp;
+  readonly targetKey: string;
+  readonly state: RecordState | null;
+  readonly row: Content | null;
+  /** Null for a delete. */
+  readonly values: Content | null;
+};
+
+type Options = { readonly ifMatch: IfMatch | null; readonly form: Exclude<EditForm, 'create'> };
+
+/** Asks the source to change a record, and commits what it made of that. The row is as it was until then. */
+export async function editAtSource(
+  deps: PushDeps,
+  id: string,
+  { values, repeated }: EditValues,
+  { ifMatch, form }: Options,
+  signal: AbortSignal,
+): Promise<AtSource> {
+  const begun = await inOneTransaction(deps, async (tx): Promise<Claimed | AtSource> => {
+    const { state, targetKey, row } = await lockPlace(tx, deps, id, ifMatch);
+    if (form === 'whole') refuseOther(row, repeated);
+    if (state === null) return { kind: 'no_record_yet' };
+    const changed = Object.entries(values).filter(([property, value]) => !isSame(row[property], value));
+    if (changed.length === 0) return { kind: 'unchanged' };
+    return await begin(tx, deps, { op: 'update', targetKey, state, row, values: Object.fromEntries(changed) });
+  });
+  return await carryOut(deps, begun, signal);
+}
+
+/** Asks the source to delete a record, and removes the row once it has. */
+export async function removeAtSource(
+  deps: PushDeps,
+  id: string,
+  ifMatch: IfMatch | null,
+  signal: AbortSignal,
+): Promise<AtSource> {
+  const why = whyNotRemoved(deps.stream.twoWay);
+  const begun = await inOneTransaction(deps, async (tx): Promise<Claimed | AtSource> => {
+    const { state, targetKey, row } = await lockPlace(tx, deps, id, ifMatch);
+    if (state === null) return { kind: 'no_record_yet' };
+    if (why !== null) return refuse({ kind: 'not_supported', why });
+    return await begin(tx, deps, { op: 'delete', targetKey, state, row, values: null });
+  });
+  return await carryOut(deps, begun, signal);
+}
+
+/** Asks the source to create a record, and writes its row once it has. */
+export async function createAtSource(
+  deps: PushDeps,
+  { values }: EditValues,
+  idempotencyKey: string | null,
+  signal: AbortSignal,
+): Promise<AtSource> {
+  const keyHash = idempotencyKey === null ? null : hash('sha256', idempotencyKey);
+  const requestHash = hash('sha256', JSON.stringify(canonicalJson(values)));
+  const begun = await inOneTransaction(deps, async (tx): Promise<Claimed | AtSource> => {
+    const known = keyHash === null ? null : await tx.findEditKey(keyHash);
+    if (known !== null && known.requestHash !== requestHash) return refuse({ kind: 'key_reused' });
+    if (known !== null) return { kind: 'repeat', pushId: known.pushId };
+    const targetKey = placeholderKey(deps);
+    if (targetKey === null)
+      return refuse({ kind: 'not_supported', why: 'its key column has no room for a key of ours' });
+    const claimed = await begin(tx, deps, { op: 'create', targetKey, state: null, row: null, values });
+    if (keyHash === null || !('push' in claimed)) return claimed;
+    // A rival with the same key was first, and is under way: what it comes to is told by its push.
+    const isOurs = await tx.saveEditKey({ keyHash, requestHash, targetKey, pushId: claimed.push.id });
+    return isOurs ? claimed : refuse({ kind: 'key_reused' });
+  });
+  return await carryOut(deps, begun, signal);
+}
+
+/** No row has it, and none will: it only keeps pushes apart. */
+function placeholderKey({ stream: { target }, newId }: PushDeps): string | null {
+  const column = target.columns[target.keyProperty];
+  const key: JsonValue | null = column === undefined ? null : makeKey(column, newId());
+  return key === null ? null : String(key);
+}
+
+/** The push and its token, with the exact bytes of its request, before anything is sent. */
+async function begin(
+  tx: RecordTx,
+  deps: PushDeps,
+  { op, targetKey, state, row, values }: Wish,
+): Promise<Claimed | AtSource> {
+  const { stream, newId } = deps;
+  const endpoint = stream.twoWay.writes[op];
+  const tokenId = newId();
+  const externalId = state?.externalId ?? null;
+  const ifMatch = state === null ? null : ifMatchOf(endpoint, state);
+  const isWhole = endpoint?.sends === 'record' && op === 'update';
+  const content = values === null || !isWhole ? values : pick({ ...row, ...values }, stream.twoWay.writable);
+  const made = makePushRequest(stream.twoWay, { op, externalId, content, ifMatch, tokenId });
+  if (!made.ok) return refuse({ kind: 'not_supported', why: made.words });
+  const now = await tx.now();
+  const token: ChangeToken = {
+    id: tokenId,
+    state: 'pending',
+    externalId,
+    targetKey,
+    preHash: state?.baseHash ?? null,
+    fieldHashes: fieldHashesOf(values ?? {}, stream.mapper.hashOf),
+    resultHash: null,
+    resultVersion: null,
+    resultEtag: null,
+    echo: null,
+    seenCount: 0,
+    createdAt: now,
+    expiresAt: null,
+  };
+  const push = await tx.startRequest(targetKey, {
+    op,
+    externalId,
+    // As it is before: where it is edited meanwhile, that edit is newer than this one.
+    snapshot: row,
+    patch: values,
+    request: made.request,
+    ifMatch,
+    preVersion: state?.version ?? null,
+    tokenId,
+    leaseMs: PUSH_LEASE_MS,
+    deadline: addMs(now, PUSH_LEASE_MS - LEASE_MARGIN_MS),
+  });
+  if (push === null) return { kind: 'in_flight' };
+  await tx.insertToken(token);
+  return { push, token };
+}
+
+/** Sends what was begun. A caller who hangs up does not stop it: the source may have done it by then. */
+async function carryOut(deps: PushDeps, begun: Claimed | AtSource, signal: AbortSignal): Promise<AtSource> {
+  if (!('push' in begun)) return begun;
+  const pushId = begun.push.id;
+  await deps.crashPoint('C15');
+  return toAtSource(pushId, await callPush(deps, begun, signal));
+}
+
+function toAtSource(pushId: string, fate: PushFate): AtSource {
+  switch (fate.kind) {
+    case 'settled':
+      return { kind: 'done', pushId };
+    case 'again':
+    case 'parked':
+      return { kind: 'turned_down', pushId, code: fate.code, words: fate.words, isFinal: fate.kind === 'parked' };
+    default:
+      return { kind: 'unknown', pushId };
+  }
+}
+
+const pick = (content: Content, properties: ReadonlySet<string>): Content =>
+  Object.fromEntries(Object.entries(content).filter(([property]) => properties.has(property)));

@@ -1,0 +1,165 @@
+import type { Content } from '../model/observation.ts';
+import type { Push } from '../model/push.ts';
+import type { RecordState } from '../model/record-state.ts';
+import { inOneTransaction, type Refused } from './edit.ts';
+import { wantRead } from './look-again.ts';
+import { dirtyProperties } from './merge.ts';
+import type { PushDeps } from './push-deps.ts';
+import type { RecordTx } from './record-store.ts';
+import { restoreRow } from './restore-rows.ts';
+
+type OperateDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
+/** What names a push and its row, as it was found. */
+type Named = Pick<Push, 'id' | 'targetKey'>;
+
+/** `pushId`: the push that brings the row's edits from now on. */
+type Retried = { readonly kind: 'retried'; readonly pushId: string };
+type Discarded = { readonly kind: 'discarded' };
+
+/** Why an operator's word on a push was not carried out; nothing has changed. */
+export type NotOperated =
+  | { readonly kind: 'no_push' }
+  | { readonly kind: 'not_now'; readonly state: Push['state']; readonly why: string }
+  /** Sent again it may create a second record: to be confirmed. */
+  | { readonly kind: 'may_duplicate' }
+  | Refused;
+
+/**
+ * Lets a parked push go on: its row is looked at anew, and what differs is sent under a new token. Of a write that the source
+ * has carried out only the settling is tried again; one that may have been needs the caller's word that a second record
+ * would do no harm.
+ */
+export async function retryPush(
+  deps: OperateDeps,
+  named: Named,
+  { mayDuplicate, correlationId }: { readonly mayDuplicate: boolean; readonly correlationId: string },
+): Promise<Retried | NotOperated> {
+  const operated = await inOneTransaction(deps, async (tx): Promise<Retried | NotOperated> => {
+    const { state } = await lockSubject(tx, named.targetKey);
+    const push = await tx.lockPush(named.id);
+    if (push === null) return { kind: 'no_push' };
+    if (push.state !== 'parked') return notNow(push, 'only a parked push is tried again');
+    if (push.parkReason === 'create_unknown' && !mayDuplicate) return { kind: 'may_duplicate' };
+    if (push.parkReason === 'mass_delete') return notNow(push, 'removals are released, or discarded, all together');
+    const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
+    const now = await tx.now();
+    if (token?.state === 'confirmed') {
+      // The source has it: only what it made of it is still to be brought here.
+      await tx.finishPush(push, { to: 'unknown', runAt: now, errorCode: push.errorCode, error: push.error });
+      await tell(tx, push, state, 'retry', correlationId);
+      return { kind: 'retried', pushId: push.id };
+    }
+    if (push.carries === 'request')
+      return notNow(push, 'its values are those of a caller: discard it, and send the request again');
+    await tx.finishPush(push, { to: 'done', errorCode: push.errorCode, error: push.error });
+    const { targetKey, externalId, edits, editedAt } = push;
+    const pushes = await tx.ensurePushes([{ targetKey, externalId, edits, runAt: now, editedAt }]);
+    await tell(tx, push, state, 'retry', correlationId);
+    return { kind: 'retried', pushId: pushes.get(targetKey) ?? push.id };
+  });
+  if (operated.kind === 'retried') deps.wakePushes();
+  return operated;
+}
+
+/**
+ * Gives up what a push was to bring: the row holds again what the source was last seen to hold, or goes where the source has
+ * no record of it, and what it held is kept as a conflict.
+ */
+export async function discardPush(
+  deps: OperateDeps,
+  named: Named,
+  correlationId: string,
+): Promise<Discarded | NotOperated> {
+  const operated = await inOneTransaction(deps, async (tx): Promise<Discarded | NotOperated> => {
+    const { state, row, conflict } = await lockSubject(tx, named.targetKey);
+    const push = await tx.lockPush(named.id);
+    if (push === null) return { kind: 'no_push' };
+    if (push.state !== 'parked' && push.state !== 'ready')
+      return notNow(
+        push,
+        push.state === 'done' ? 'it is over' : 'its request may be under way: wait until that is settled',
+      );
+    if (conflict !== null) return { kind: 'in_conflict', conflictId: conflict };
+    if (push.carries === 'row') await bringBack(tx, deps, { push, state, row });
+    await tx.dropPushes([push.targetKey]);
+    await tx.dropParked([push.targetKey]);
+    if (state !== null) await wantRead(tx, state.externalId);
+    await tell(tx, push, state, 'discard', correlationId);
+    return { kind: 'discarded' };
+  });
+  if (operated.kind === 'discarded') deps.wakeHints();
+  return operated;
+}
+
+type Subject = { readonly push: Push; readonly state: RecordState | null; readonly row: Content | null };
+
+async function bringBack(tx: RecordTx, { stream }: OperateDeps, { push, state, row }: Subject): Promise<void> {
+  const { targetKey } = push;
+  if (state?.status !== 'live') {
+    if (row === null) return;
+    // Nothing at the source stands for it, as far as anybody knows.
+    await tx.removeRows([targetKey]);
+    const met = { fields: Object.keys(row), base: null, local: row, remote: null, remoteVersion: null };
+    return await keep(tx, { externalId: null, targetKey, kind: 'created_and_deleted', ...met });
+  }
+  const content = state.shadow ?? state.base;
+  if (row === null) {
+    if (content !== null) await restoreRow(tx, stream, { state, targetKey, content });
+    return;
+  }
+  const { shadow } = state;
+  if (shadow === null) return;
+  const fields = dirtyProperties(row, shadow, stream.target.contentProperties);
+  if (fields.length === 0) return;
+  const stored = (await tx.writeRows([{ ...row, ...pick(shadow, fields) }])).get(targetKey) ?? row;
+  await tx.saveStates([{ ...state, shadow: { ...shadow, ...pick(stored, fields) } }]);
+  const met = { base: pick(shadow, fields), local: pick(row, fields), remote: pick(state.base ?? shadow, fields) };
+  const { externalId, version: remoteVersion } = state;
+  await keep(tx, { externalId, targetKey, kind: 'both_changed', fields, ...met, remoteVersion });
+}
+
+type Kept = Omit<Parameters<RecordTx['recordConflicts']>[0][number], 'policy' | 'outcome'>;
+
+/** As decided by a person, not by a policy. */
+async function keep(tx: RecordTx, kept: Kept): Promise<void> {
+  await tx.recordConflicts([{ ...kept, policy: 'manual', outcome: null }]);
+  const open = (await tx.openConflicts([kept.targetKey])).get(kept.targetKey);
+  if (open !== undefined) await tx.closeConflict(open.id, 'remote', 'operator');
+}
+
+/** The record, its row and what is open of it, in the order in which everything is locked. */
+async function lockSubject(tx: RecordTx, targetKey: string) {
+  const externalId = (await tx.findByTargetKey([targetKey])).get(targetKey);
+  const state = externalId === undefined ? null : ((await tx.lockStates([externalId])).get(externalId) ?? null);
+  const row = (await tx.lockRows([targetKey])).get(targetKey) ?? null;
+  const conflict = (await tx.openConflicts([targetKey])).get(targetKey)?.id ?? null;
+  return { state, row, conflict };
+}
+
+const notNow = ({ state }: Push, why: string): NotOperated => ({ kind: 'not_now', state, why });
+
+async function tell(
+  tx: RecordTx,
+  push: Push,
+  state: RecordState | null,
+  what: 'retry' | 'discard',
+  correlationId: string,
+): Promise<void> {
+  if (state === null) return;
+  await tx.appendHistory([
+    {
+      externalId: state.externalId,
+      channel: 'manual',
+      origin: { kind: 'operator', id: what },
+      decision: 'push',
+      reason: push.parkReason,
+      version: state.version,
+      hash: null,
+      appliedSeq: null,
+      correlationId,
+    },
+  ]);
+}
+
+const pick = (content: Content, properties: readonly string[]): Content =>
+  Object.fromEntries(Object.entries(content).filter(([property]) => properties.includes(property)));
