@@ -14,6 +14,7 @@ import { readDatabaseNow } from './db/instants.ts';
 import { migrateDatabase, migrateFolder } from './db/migrate.ts';
 import { checkConfig } from './define/check-config.ts';
 import type { ConfigDefinition } from './define/definition.ts';
+import { describeTarget } from './define/target.ts';
 import { withoutMessages } from './lib/log.ts';
 import type { Environment } from './lib/setting.ts';
 import { type Authorization, prepareAuthorization } from './source/auth/oauth2-authorization.ts';
@@ -23,6 +24,7 @@ import { resolveSource } from './source/resolve.ts';
 import { saveBreaker } from './store/source-states.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
+import { alignCaptures } from './sync/capture.ts';
 import type { Integration } from './sync/integration.ts';
 import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
@@ -84,6 +86,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       tokens,
     });
     await assertTargets(database, integrations);
+    await captureEdits(database, config.definition, log);
     for (const { name, streams } of integrations.values()) {
       // Credentials may have been changed with the restart: the first refusal pauses again.
       await resumeIntegration(database.db, name, 'start');
@@ -123,13 +126,17 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   }
 }
 
-/** Applies Syncline's and the configuration's migrations, and ends. Throws as `startServer` does. */
+/**
+ * Applies Syncline's and the configuration's migrations, has the edits of two-way tables captured, and ends. Throws as
+ * `startServer` does.
+ */
 export async function migrateAll(options: StartOptions): Promise<void> {
   const { settings, config } = await readAll(options);
   const log = withoutMessages(options.log ?? createLogger(settings));
   const database = await connectDatabase({ url: settings.databaseUrl, dataDir: dataDir(settings, options), log });
   try {
     await applyMigrations(database, config);
+    await captureEdits(database, config.definition, log);
   } finally {
     await database.close();
   }
@@ -282,6 +289,26 @@ async function assertTargets(database: Database, integrations: ReadonlyMap<strin
     }
   }
   if (problems.length > 0) throw new StartError(problems);
+}
+
+/** After the migrations, which may make a table anew, and before the first write of ours. */
+async function captureEdits(database: Database, { integrations }: ConfigDefinition, log: Logger): Promise<void> {
+  const wanted = integrations.flatMap(({ name, entities }) =>
+    Object.entries(entities).flatMap(([entity, form]) =>
+      form.write === undefined ? [] : [{ key: { integration: name, entity }, target: describeTarget(form) }],
+    ),
+  );
+  const sleep = async (ms: number) => {
+    await wait(ms);
+  };
+  const problems = await alignCaptures({ database, log, sleep }, wanted);
+  if (problems.length === 0) return;
+  throw new StartError(
+    problems.map(({ capture: { key, target }, problem }) => ({
+      path: `${key.integration}.entities.${key.entity}.target`,
+      problem: `the table ${target.schema}.${target.name} ${problem}`,
+    })),
+  );
 }
 
 const schedulesOf = ({ integrations }: ConfigDefinition) =>

@@ -32,6 +32,13 @@ export const keyColumn = (table: TargetTable): TargetColumn => columnOf(table, t
 export const contentColumns = (table: TargetTable): TargetColumn[] =>
   table.contentProperties.map((property) => columnOf(table, property));
 
+/** A row's key as text, as the mapping writes it: a number without zeros at its end. The same in every session. */
+export function keyText(alias: string, table: TargetTable): string {
+  const key = keyColumn(table);
+  const column = `${alias}.${quote(key.name)}`;
+  return key.kind === 'decimal' ? `trim_scale(${column})::text` : `${column}::text`;
+}
+
 /** Types without an equality operator of their own are compared as text. */
 export function comparable(alias: string, column: TargetColumn): string {
   const name = `${alias}.${quote(column.name)}`;
@@ -40,4 +47,5 @@ export function comparable(alias: string, column: TargetColumn): string {
 }
 
 export const quote = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;
+export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 export const tableName = (table: TargetTable): string => `${quote(table.schema)}.${quote(table.name)}`;

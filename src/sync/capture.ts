@@ -1,0 +1,115 @@
+import type { Database, Db } from '../db/connect.ts';
+import { failureKind, sqlState } from '../db/failure.ts';
+import type { Log } from '../lib/log.ts';
+import type { TargetTable } from '../model/target.ts';
+import {
+  type CaptureInstall,
+  type CaptureTarget,
+  type FoundCapture,
+  findCaptureProblems,
+  findCaptureSteps,
+  findLockHolders,
+  installCapture,
+  removeCapture,
+  silenceCapture,
+} from '../store/capture.ts';
+
+/** Writers that come while we wait for a lock wait behind us, so each wait is short. */
+const LOCK_TIMEOUT_MS = 300;
+const LOCK_PAUSE_MS = 1_000;
+/** Some 40 s for each table. Then a person has to see who holds it. */
+const MAX_INSTALL_ATTEMPTS = 30;
+/** A capture whose removal finds no moment does nothing from then on, and is removed at a later start. */
+const MAX_REMOVE_ATTEMPTS = 5;
+
+export type CaptureDeps = {
+  readonly database: Pick<Database, 'db' | 'exclusively'>;
+  readonly log: Log;
+  readonly sleep: (ms: number) => Promise<void>;
+};
+
+/** In words that follow "the table …". */
+export type CaptureProblem = { readonly capture: CaptureTarget; readonly problem: string };
+
+/**
+ * Brings the triggers that capture edits in line with the two-way streams: installed where they are missing, renewed where the
+ * table or the mapping has changed, removed everywhere else. Nothing is locked where all is as it should be. Safe to repeat,
+ * and in several processes. Tables that do not exist are passed over. @returns what a person must put right first.
+ */
+export async function alignCaptures(deps: CaptureDeps, wanted: readonly CaptureTarget[]): Promise<CaptureProblem[]> {
+  const { db } = deps.database;
+  const seen = await findCaptureSteps(db, wanted);
+  const problems = await findProblems(db, wanted, seen.install);
+  if (problems.length > 0 || seen.install.length + seen.remove.length === 0) return problems;
+  return await deps.database.exclusively('migrate', async (session) => {
+    // Again, now that no other process is at it.
+    const { install, remove } = await findCaptureSteps(session, wanted);
+    for (const step of install) problems.push(...(await installOne(session, deps, step)));
+    for (const found of remove) await removeOne(session, deps, found);
+    return problems;
+  });
+}
+
+async function findProblems(
+  db: Db,
+  wanted: readonly CaptureTarget[],
+  install: readonly CaptureInstall[],
+): Promise<CaptureProblem[]> {
+  const problems: CaptureProblem[] = [];
+  for (const capture of wanted) {
+    const needsTriggers = install.some((step) => step.capture === capture);
+    const found = await findCaptureProblems(db, capture.target, { needsTriggers });
+    problems.push(...found.map((problem) => ({ capture, problem })));
+  }
+  return problems;
+}
+
+async function installOne(session: Db, deps: CaptureDeps, step: CaptureInstall): Promise<CaptureProblem[]> {
+  const { capture } = step;
+  const work = () => session.transaction((tx) => installCapture(tx, step, LOCK_TIMEOUT_MS));
+  try {
+    const isDone = await withinLocks(deps, MAX_INSTALL_ATTEMPTS, work);
+    if (!isDone) return [{ capture, problem: await describeHolders(session, capture.target) }];
+  } catch (error) {
+    if (failureKind(error) !== 'schema') throw error;
+    const problem = `cannot be given triggers by the database user (SQLSTATE ${sqlState(error)}): let the user that owns the schema sync, with the right TRIGGER on the table, run \`syncline migrate\``;
+    return [{ capture, problem }];
+  }
+  deps.log.info({ ...capture.key, table: nameOf(capture.target) }, 'edits of the table are captured');
+  return [];
+}
+
+async function removeOne(session: Db, deps: CaptureDeps, found: FoundCapture): Promise<void> {
+  const { functionName, stream } = found;
+  const fields = { ...stream, function: functionName };
+  const work = () => session.transaction((tx) => removeCapture(tx, found, LOCK_TIMEOUT_MS));
+  if (await withinLocks(deps, MAX_REMOVE_ATTEMPTS, work)) {
+    deps.log.info(fields, 'edits are no longer captured: the stream is not two-way');
+    return;
+  }
+  await silenceCapture(session, functionName);
+  deps.log.warn(fields, 'edits are no longer captured; the triggers stay until a start finds their table free');
+}
+
+/** Tries again while a lock cannot be had. @returns false when it never could. */
+async function withinLocks(deps: CaptureDeps, maxAttempts: number, work: () => Promise<void>): Promise<boolean> {
+  for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (failureKind(error) !== 'lock_timeout') throw error;
+      if (attempt < maxAttempts) await deps.sleep(LOCK_PAUSE_MS);
+    }
+  }
+  return false;
+}
+
+async function describeHolders(db: Db, table: TargetTable): Promise<string> {
+  const holders = await findLockHolders(db, table);
+  const told = holders.map(({ pid, since }) => `process ${pid}${since === null ? '' : ` since ${since}`}`);
+  const by = told.length === 0 ? '' : ` by ${told.join(', ')}`;
+  return `is held${by}, so that the triggers which capture edits cannot be created: let that transaction end, or end it with pg_terminate_backend, and start again`;
+}
+
+const nameOf = ({ schema, name }: TargetTable): string => `${schema}.${name}`;
