@@ -75,7 +75,7 @@ export async function checkConvergence(
   options: ConvergenceOptions,
 ): Promise<ConvergenceReport> {
   const settings = { ...DEFAULTS, maxLagMs: Math.min(declaredLagMs(integration), MAX_DEFAULT_LAG_MS), ...options };
-  const made = createStandIn(integration, { ...settings, twoWay: new Map() });
+  const made = createStandIn(integration, settings);
   if ('impossible' in made) return report([], [made.impossible]);
   const world = await openWorld(integration, { standIn: made.standIn, migrations: options.migrations });
   try {

@@ -4,12 +4,12 @@ import { mustParsePath } from '../lib/path-schema.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { GetDefinition, ListDefinition } from '../source/definition.ts';
 import { parsePathTemplate } from '../source/path-template.ts';
-import type { TwoWay } from '../sync/two-way.ts';
+import type { TwoWay, WriteEndpoint } from '../sync/two-way.ts';
 import type { Answer } from './answer.ts';
 import type { Entry, View } from './collection.ts';
 import { isJsonObject, type JsonObject, valueAt, withValueAt } from './json.ts';
 import type { Ledger } from './ledger.ts';
-import type { Dialect, Operation, SourceRequest } from './operation.ts';
+import type { Dialect, Operation, SourceRequest, Written } from './operation.ts';
 import { readSince } from './record-version.ts';
 import { itemsOf, type ServerPaging, serverPagingOf } from './server-paging.ts';
 import { entityTagOf, NOT_FOUND, type WriteRules, writeChange, writeNew, writeRemoval } from './write.ts';
@@ -137,16 +137,14 @@ function getManyOperation(ledger: Records, options: DefinitionDialect): Dialect 
 }
 
 function writeOperation(ledger: Records, writes: Writes, { rules, params }: DefinitionDialect): Dialect {
-  const verbs = (['create', 'update', 'delete'] as const).flatMap((verb) => {
+  // A deletion may be an update with a constant of its own.
+  const verbs = (['delete', 'create', 'update'] as const).flatMap((verb) => {
     const endpoint = writes[verb];
     if (endpoint === null) return [];
-    const { method, path, graphql, recordAt } = endpoint;
-    const form = graphql === null ? { method, path } : { method: 'POST', path, graphql };
-    const show = (entry: Entry<JsonObject>, status: 200 | 201): Answer =>
-      recordAt === null ? { status: 204 } : showRecord(entry, recordAt, graphql === null ? status : 200);
-    return [
-      { verb, endpoint, matches: createMatcher({ ...form, query: endpoint.query }, params), rules: { ...rules, show } },
-    ];
+    const { method, path, query, body, graphql } = endpoint;
+    const form = graphql === null ? { method, path, query, body } : { method: 'POST', path, query, graphql };
+    const show = (entry: Entry<JsonObject>, status: 200 | 201) => showWritten(endpoint, entry, status);
+    return [{ verb, endpoint, matches: createMatcher(form, params), rules: { ...rules, show } }];
   });
   return (request): Operation | null => {
     for (const { verb, endpoint, matches, rules: verbRules } of verbs) {
@@ -165,11 +163,25 @@ function writeOperation(ledger: Records, writes: Writes, { rules, params }: Defi
       }
       if (id === undefined || id === null) continue;
       const change = { id: String(id), body: fields, isExpected };
-      const write = () => (verb === 'update' ? writeChange : writeRemoval)(ledger, verbRules, change);
+      const write = (): Written => {
+        if (verb === 'update') return writeChange(ledger, verbRules, change);
+        const removed = writeRemoval(ledger, verbRules, change);
+        return graphql === null || removed.id === null ? removed : { ...removed, answer: EMPTY_GRAPHQL };
+      };
       return { kind: 'write', resource, verb, id: change.id, write };
     }
     return null;
   };
+}
+
+const EMPTY_GRAPHQL: Answer = { status: 200, body: { data: {} } };
+
+/** As the definition says that the answer to a write shows the record: whole, by its id, or not at all. */
+function showWritten({ recordAt, idAt, graphql }: WriteEndpoint, entry: Entry<JsonObject>, status: 200 | 201): Answer {
+  const shown = graphql === null ? status : 200;
+  if (recordAt !== null) return showRecord(entry, recordAt, shown);
+  if (idAt !== null) return { status: shown, body: withValueAt({}, idAt, entry.id) };
+  return graphql === null ? { status: 204 } : EMPTY_GRAPHQL;
 }
 
 /** A tag of ours, or the record's version as the record shows it. */

@@ -1,7 +1,8 @@
 import type { EntityDefinition, IntegrationDefinition } from '../define/definition.ts';
+import { describeTarget } from '../define/target.ts';
 import { bearer, signatures } from '../index.ts';
 import { durationMs } from '../lib/duration.ts';
-import type { TwoWay } from '../sync/two-way.ts';
+import { prepareTwoWay } from '../sync/prepare-two-way.ts';
 import { definitionDialect } from './definition-dialect.ts';
 import { createEvents } from './definition-events.ts';
 import { createHostileSource, type HostileSource } from './hostile-source.ts';
@@ -29,7 +30,6 @@ export type StandInOptions = {
   /** How far reads are behind, at most. */
   readonly maxLagMs: number;
   readonly entities: Readonly<Record<string, StandInEntity>>;
-  readonly twoWay: ReadonlyMap<string, TwoWay | null>;
 };
 
 export type Records = Ledger<JsonObject, JsonObject>;
@@ -64,7 +64,8 @@ export function createStandIn(
   const entities = Object.entries(definition.entities).map(([name, form]) => {
     const own = options.entities[name];
     if (own === undefined) throw new TypeError(`entities.${name}: expected makeRecord for it`);
-    return [name, { ...form, ...own.facts }, own] as const;
+    const entity = { ...form, ...own.facts };
+    return { name, entity, own, twoWay: prepareTwoWay(entity, describeTarget(form)) };
   });
   const settings: SettingsPatch = {
     readMaxLagMs: maxLagMs,
@@ -72,13 +73,13 @@ export function createStandIn(
     writeMaxHoldMs: HOLD_MS,
   };
   const eventEntities = new Map(
-    entities.map(([name, { key, version, deletes }]) => [
+    entities.map(({ name, entity: { key, version, deletes } }) => [
       name,
       { key, version, hasDeleteVersions: deletes?.events === 'versioned' },
     ]),
   );
   const { webhook } = definition;
-  const idempotency = [...options.twoWay.values()].find((one) => one?.idempotency != null)?.idempotency;
+  const idempotency = entities.find(({ twoWay }) => twoWay?.idempotency != null)?.twoWay?.idempotency;
   const source = createHostileSource({
     seed,
     token: TOKEN,
@@ -92,7 +93,8 @@ export function createStandIn(
   const ids = createRandom(seed, 'ids');
   const newId = () => String(ids.whole(ID_DIGITS.low, ID_DIGITS.high));
   const records = new Map<string, Records>();
-  for (const [name, entity, { makeRecord, normalise = trimmed }] of entities) {
+  for (const { name, entity, own: one, twoWay } of entities) {
+    const { makeRecord, normalise = trimmed } = one;
     const { key, version, deletes } = entity;
     const write = versionWriter(version);
     let isPossible = true;
@@ -107,7 +109,6 @@ export function createStandIn(
           write === null || version.kind === 'none' ? undefined : String(valueAt(record, version.field)),
       },
       (own) => {
-        const twoWay = options.twoWay.get(name) ?? null;
         const marker = twoWay?.marker ?? null;
         const dialect = definitionDialect(own, {
           entity,
