@@ -30,6 +30,7 @@ import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
 import { readPause } from './sync/source-status.ts';
 import { fingerprintOf } from './sync/stream.ts';
+import { tellWrites } from './sync/tell-writes.ts';
 import { createTokenStore, type DurableTokenStore, resealTokens } from './sync/token-store.ts';
 
 /** Where drizzle notes which of the user's migrations are applied. */
@@ -110,6 +111,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       await app.stop();
       throw error;
     });
+    tellWrites(config.definition, log);
     log.info(
       { address, database: database.kind, roles: settings.roles, integrations: [...integrations.keys()] },
       'ready',

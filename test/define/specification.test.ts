@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { z } from 'zod';
 import { defineConfig, defineIntegration, entity } from '../../src/define/define.ts';
 import { describeConfig } from '../../src/define/specification/document.ts';
+import type { WriteDefinition } from '../../src/define/write.ts';
 import { secret } from '../../src/lib/setting.ts';
 import { field, withDefault } from '../../src/mapping/field.ts';
 import { trim } from '../../src/mapping/transforms/text.ts';
@@ -14,7 +15,7 @@ const CANARY = 'canary-7c1e';
 
 const people = pgTable('people', { id: text('id').primaryKey(), name: text('name'), visits: integer('visits') });
 
-const specify = (source: Partial<SourceDefinition>): string =>
+const specify = (source: Partial<SourceDefinition>, write?: WriteDefinition<'id' | 'name' | 'visits'>): string =>
   describeConfig(
     defineConfig({
       integrations: [
@@ -26,9 +27,13 @@ const specify = (source: Partial<SourceDefinition>): string =>
               schema: z.object({ id: z.string(), name: z.string().nullish(), visits: z.number().nullish() }),
               key: 'id',
               version: { kind: 'none' },
-              read: { list: { path: '/people', items: 'data', pagination: linkHeader() } },
+              read: {
+                list: { path: '/people', items: 'data', pagination: linkHeader() },
+                get: { path: '/people/{id}' },
+              },
               target: people,
               mapping: { id: field('id'), name: field('name', trim), visits: field('visits', withDefault(0)) },
+              ...(write !== undefined && { write }),
             }),
           },
         }),
@@ -90,4 +95,36 @@ test('every column is there with where it comes from, and a table cell holds no 
     'Production checklist',
     'Next steps',
   ]);
+});
+
+test('of a two-way entity it says what is sent, what is not and why, and how', async (t) => {
+  const text = specify(
+    {},
+    {
+      update: { path: '/people/{id}', ifMatch: true },
+      create: { path: '/people' },
+      conflict: { merge: 'manual' },
+      fields: { name: 'target_wins' },
+      createOnly: ['visits'],
+      debounce: '1s',
+    },
+  );
+  t.match(text, 'Two-way: edits of the rows of `people` are sent to the source.');
+  t.match(text, '| column | type | from | steps | way back |');
+  t.match(text, "| `id` | text | `id` |  | none: it is the record's id |");
+  t.match(text, '| `name` | text | `name` | `trim` | yes |');
+  t.match(text, '| `visits` | integer | `visits` | default `0` | when the record is created |');
+  t.match(text, "| update | `PATCH /people/{id}`, what was edited, if the record's tag is still the same |");
+  t.match(text, '| create | `POST /people`, nulls left out |');
+  t.match(text, '| delete | never |');
+  t.match(text, '| changed on both sides | `manual`, `name`: `target_wins` |');
+  t.match(text, '| sent | 1s after the edit, 10 calls for one record in 10m at most |');
+  t.match(text, /- people: nothing tells whether a create .* it waits for a person\./);
+  t.notMatch(text, 'bound to no version');
+});
+
+test('of a mirror it says nothing of ways back', async (t) => {
+  const text = specify({});
+  t.match(text, 'Mirror: edits of the rows stay here');
+  t.notMatch(text, 'way back');
 });

@@ -229,3 +229,27 @@ test('a lookup fits into a column as what it takes', async (t) => {
   entity({ ...base, mapping: { id, email: field('status', lookup('users', { ...users, as: z.number() })) } });
   t.ok(made);
 });
+
+test('a write that names a property which the mapping lacks does not compile', async (t) => {
+  const two = { ...base, mapping: { id, email: field('email') } };
+  const update = { path: '/customers/{id}' };
+  entity({ ...two, write: { update, fields: { email: 'manual' }, readOnly: ['email'], createOnly: ['id'] } });
+  entity({ ...two, write: { update, conflict: { merge: 'target_wins' }, debounce: '1s' } });
+  // @ts-expect-error the table has it, the mapping does not
+  entity({ ...two, write: { update, fields: { orders: 'manual' } } });
+  // @ts-expect-error a typing error
+  entity({ ...two, write: { update, readOnly: ['emial'] } });
+  // @ts-expect-error a typing error
+  entity({ ...two, write: { update, createOnly: ['emial'] } });
+  // @ts-expect-error no such policy
+  entity({ ...two, write: { update, conflict: 'last_wins' } });
+  // @ts-expect-error merge has no policy to fall back to but the others
+  entity({ ...two, write: { update, conflict: { merge: 'merge' } } });
+  // @ts-expect-error a create has no version to be bound to
+  entity({ ...two, write: { create: { path: '/customers', ifMatch: true } } });
+  // @ts-expect-error a delete sends no fields
+  entity({ ...two, write: { delete: { ...update, sends: 'record' } } });
+  // @ts-expect-error no unit
+  entity({ ...two, write: { update, debounce: '200' } });
+  t.pass('the compiler has spoken');
+});

@@ -3,6 +3,7 @@ import { getTableConfig } from 'drizzle-orm/pg-core';
 import type { ColumnMapping, Step } from '../../mapping/field.ts';
 import { endpointOf } from '../../source/requests.ts';
 import type { EntityDefinition } from '../definition.ts';
+import { describeWayBack, describeWrite } from './describe-write.ts';
 import { code, table } from './markdown.ts';
 import { optionRows } from './options.ts';
 
@@ -14,6 +15,7 @@ export function describeEntity(name: string, entity: EntityDefinition): string {
     `### ${name} → ${code(target)}`,
     `Id: ${code(entity.key)}. Version: ${describeVersion(entity)}. ${describeDeletes(entity)}`,
     describeReading(entity),
+    ...(entity.write === undefined ? [] : [describeWrite(entity.write)]),
     describeMapping(entity),
   ].join('\n\n');
 }
@@ -53,13 +55,16 @@ function describeReading({ read, reconcile, readLag }: EntityDefinition): string
   return table(['reading', ''], rows);
 }
 
-function describeMapping({ target, mapping }: EntityDefinition): string {
+function describeMapping(entity: EntityDefinition): string {
+  const { target, mapping, write } = entity;
   const columns = getTableColumns(target);
+  const wayBack = write === undefined ? null : describeWayBack(entity);
   const rows = Object.entries(mapping).map(([property, mapped]) => {
     const column = columns[property];
-    return [code(column?.name ?? property), column?.getSQLType() ?? '', ...describeColumnMapping(mapped)];
+    const forth = [code(column?.name ?? property), column?.getSQLType() ?? '', ...describeColumnMapping(mapped)];
+    return wayBack === null ? forth : [...forth, wayBack(property)];
   });
-  return table(['column', 'type', 'from', 'steps'], rows);
+  return table(['column', 'type', 'from', 'steps', ...(wayBack === null ? [] : ['way back'])], rows);
 }
 
 function describeColumnMapping(mapped: ColumnMapping): readonly [from: string, steps: string] {

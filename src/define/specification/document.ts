@@ -1,4 +1,5 @@
 import type { ConfigDefinition, IntegrationDefinition } from '../definition.ts';
+import { writeCautions } from '../write-cautions.ts';
 import { describeEntity } from './describe-entity.ts';
 import { describeSource } from './describe-source.ts';
 import { code, list } from './markdown.ts';
@@ -14,7 +15,7 @@ function describeIntegration(integration: IntegrationDefinition): string {
   const { name, entities } = integration;
   return [
     `# Integration: ${name}`,
-    `## Pattern\n\n${describePattern(integration)}`,
+    `## Pattern\n\n${describePattern(integration)}${describeDirection(integration)}`,
     describeSource(integration),
     '## Data mapping and pagination',
     ...Object.entries(entities).map(([entity, definition]) => describeEntity(entity, definition)),
@@ -35,6 +36,12 @@ function describePattern({ webhook, entities }: IntegrationDefinition): string {
   return 'Hybrid: webhooks bring changes within moments, scheduled runs find what no webhook brought. Both go through one mapping and one ordered write, so that they agree.';
 }
 
+function describeDirection({ entities }: IntegrationDefinition): string {
+  const names = Object.entries(entities).flatMap(([name, { write }]) => (write === undefined ? [] : [code(name)]));
+  if (names.length === 0) return ' Mirror: edits of the rows stay here, and are overwritten.';
+  return ` Two-way: edits of the rows of ${names.join(', ')} are sent to the source.`;
+}
+
 const MONITORING = (name: string): readonly string[] => [
   `${code(`GET /status/${name}`)}: state and its reasons, freshness, missed-webhook rate, drift, limits, breaker.`,
   `${code('GET /sync/runs')}: what each run saw and did. ${code('GET /dead-letters')}: what was set aside, and why.`,
@@ -52,7 +59,8 @@ function checklistOf({ name, webhook, entities }: IntegrationDefinition): string
     );
     items.push(`Event types that the integration takes: ${Object.keys(webhook.events).map(code).join(', ')}.`);
   }
-  for (const [entity, { reconcile, read }] of Object.entries(entities)) {
+  for (const [entity, { reconcile, read, write }] of Object.entries(entities)) {
+    if (write !== undefined) items.push(...writeCautions(write).map((caution) => `${entity}: ${caution}.`));
     if (reconcile?.full === undefined)
       items.push(`${entity}: no full run is scheduled, so silent deletions stay unseen.`);
     if (read.get === undefined) items.push(`${entity}: cannot be read by id, so doubts wait for full runs.`);
