@@ -7,6 +7,8 @@ import { backoffMs } from './retry.ts';
 
 /** Calls in a row that the source turned down as out of date, before a person looks at the record. */
 export const MAX_REJECTIONS = 10;
+/** In this time the record is read again; once that is applied, what is left of the edits is pushed at once. */
+const REREAD_MS = 1_000;
 /** Where the source asks for no longer wait. */
 const MIN_WAIT_MS = 1_000;
 const AUTH_WAIT_MS = 1_000;
@@ -59,7 +61,11 @@ export function decideAnswer({ push, answer, now, readLagMs, random }: AnswerInp
           move: { to: 'parked', reason: 'cannot_settle', errorCode, error: words },
         };
       }
-      return { ...rejected, isReread: true, move: again(readLagMs + backoffMs(push.attempt, random), push.attempt) };
+      return {
+        ...rejected,
+        isReread: true,
+        move: again(REREAD_MS + readLagMs + backoffMs(push.attempt, random), push.attempt),
+      };
     case 'refused':
       return park();
     case 'unauthorized':
