@@ -25,6 +25,7 @@ import { saveBreaker } from './store/source-states.ts';
 import { registerStream } from './store/streams.ts';
 import { checkTarget } from './store/target.ts';
 import { alignCaptures } from './sync/capture.ts';
+import type { CrashPoint } from './sync/deps.ts';
 import type { Integration } from './sync/integration.ts';
 import { createLimitLedger } from './sync/limit-ledger.ts';
 import { resumeIntegration } from './sync/pause.ts';
@@ -46,6 +47,8 @@ export type StartOptions = {
   readonly definition?: ConfigDefinition;
   /** Instead of the logger that LOG_LEVEL asks for. */
   readonly log?: Logger;
+  /** Tests stop the flows at named points; nothing happens there otherwise. */
+  readonly crashPoint?: (name: CrashPoint) => Promise<void> | void;
 };
 
 export type RunningServer = {
@@ -106,6 +109,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       version: readVersion(),
       nowMs: Date.now,
       random: Math.random,
+      ...(options.crashPoint === undefined ? {} : { crashPoint: options.crashPoint }),
     });
     const address = await app.start().catch(async (error: unknown) => {
       await app.stop();

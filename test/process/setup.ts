@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Test } from 'tap';
 import { packageRoot } from '../../src/lib/package-root.ts';
 import { until } from '../app/setup.ts';
 import { shopEnvironment } from '../app/shop.ts';
@@ -13,12 +12,19 @@ const isSourceRun = here.endsWith('.ts');
 const ending = isSourceRun ? 'ts' : 'js';
 const START_TIMEOUT_MS = 60_000;
 
-/** The program under test: compiled where the test is, source under the same loader otherwise. */
-export const PROGRAM: readonly string[] = [
+/** A file beside this one, compiled where this one is, source otherwise. */
+export const fileOf = (name: string): string => join(dirname(here), `${name}.${ending}`);
+/** What node runs such a file with. */
+export const programOf = (file: string): readonly string[] => [
   ...(isSourceRun ? ['--conditions=syncline-source', '--import', 'tsx'] : ['--conditions=syncline-compiled']),
-  join(dirname(here), '..', '..', 'src', `main.${ending}`),
+  file,
 ];
-export const SHOP_CONFIG = join(dirname(here), `server.config.${ending}`);
+/** The program under test. */
+export const PROGRAM: readonly string[] = programOf(fileOf('../../src/main'));
+export const SHOP_CONFIG = fileOf('server.config');
+
+/** What ends with a test, or with whoever takes its place. */
+export type Owner = { teardown(work: () => unknown): unknown };
 
 export type Process = {
   readonly child: ChildProcess;
@@ -28,13 +34,21 @@ export type Process = {
 };
 
 /** Starts `syncline` with these arguments and nothing of this process's own environment but what node needs. Ends with the test. */
-export function startProgram(
-  t: Test,
+export const startProgram = (
+  t: Owner,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  folder?: string,
+): Process => startNode(t, [...PROGRAM, ...args], environment, folder);
+
+/** As `startProgram`, of any program. */
+export function startNode(
+  t: Owner,
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
   folder: string = packageRoot(),
 ): Process {
-  const child = spawn(process.execPath, [...PROGRAM, ...args], {
+  const child = spawn(process.execPath, [...args], {
     cwd: folder,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -70,7 +84,7 @@ export type ServerProcessOptions = {
 };
 
 /** Starts a server process and waits until it says that it is ready. */
-export async function startServerProcess(t: Test, options: ServerProcessOptions): Promise<ServerProcess> {
+export async function startServerProcess(t: Owner, options: ServerProcessOptions): Promise<ServerProcess> {
   const started = startProgram(
     t,
     ['serve'],
