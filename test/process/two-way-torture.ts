@@ -55,6 +55,7 @@ export const CRASH_POINTS = [
 ];
 
 const REPLICAS = 3;
+const RECONNECT_S = 0.2;
 const USERS = 3;
 const RECORDS_AT_FIRST = 120;
 const CANARY = 'canary';
@@ -101,10 +102,10 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
   const { say } = options;
   const random = (use: string) => createRandom(options.seed, use);
   const database = await startPostgres(owner);
-  const sql = postgres(database.url, { max: 4, onnotice: () => {}, connect_timeout: 5 });
+  const sql = postgres(database.url, { max: 4, onnotice: () => {}, connect_timeout: 5, backoff: () => RECONNECT_S });
   owner.teardown(() => sql.end({ timeout: 1 }));
   await sql.unsafe(`${CREATE_ITEMS}; CREATE ROLE clerk LOGIN; GRANT ALL ON torture_items TO clerk`);
-  const clerk = postgres(database.url.replace('postgres@', 'clerk@'), { max: USERS, onnotice: () => {} });
+  const clerk = postgres(database.url.replace('postgres@', 'clerk@'), { max: USERS, onnotice: () => {}, backoff: () => RECONNECT_S });
   owner.teardown(() => clerk.end({ timeout: 1 }));
   const source = await startSource(owner, { seed: options.seed, token: TOKEN, secret: SECRET });
   for (let made = 0; made < RECORDS_AT_FIRST; made++) {
@@ -149,6 +150,7 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
     }
   };
   const oneFault = async () => {
+    if (addresses().length === 0) return; // first those that start must get somewhere
     switch (chance.whole(1, 8)) {
       case 1:
       case 2: {
