@@ -23,6 +23,7 @@ import { acquireLease, type Lease, releaseLease, renewLease } from './store/leas
 import { claimRun } from './store/runs.ts';
 import { addCounters, addDeliveryCounts } from './store/status.ts';
 import { createAbsenceBrake } from './sync/absence-brake.ts';
+import { createAudit } from './sync/audit.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
 import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
@@ -52,6 +53,7 @@ const TALLY_FLUSH_MS = 1_000;
 const LEADER_POLL_MS = 5_000;
 const LEADER_LEASE_MS = 20_000;
 const CLEAN_UP_POLL_MS = 60_000;
+const AUDIT_POLL_MS = 10_000;
 const READINESS_TIMEOUT_MS = 2_000;
 /** Longest wait for workers to finish what they hold; past it their claims end by themselves. */
 const STOP_TIMEOUT_MS = 6_000;
@@ -199,6 +201,8 @@ export async function createApp(options: AppOptions): Promise<App> {
         return false;
       });
       start('clean-up', CLEAN_UP_POLL_MS, async () => leading.isLeading() && (await cleanUp(deps)));
+      const audit = createAudit(deps, options.nowMs);
+      start('audit', AUDIT_POLL_MS, async () => leading.isLeading() && (await audit.runOnce()));
     }
   };
 

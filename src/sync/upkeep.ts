@@ -1,10 +1,10 @@
-import type { Db } from '../db/connect.ts';
 import { isConnectionError } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs } from '../model/instant.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireEditKeys } from '../store/edit-keys.ts';
 import { expireDeliveries } from '../store/inbox.ts';
+import { expireLocalChanges } from '../store/local-changes.ts';
 import { expireFlows } from '../store/oauth-flows.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
 import { pruneHistory } from '../store/record-history.ts';
@@ -25,6 +25,8 @@ const KEEP_HISTORY_MS = 90 * DAY_MS;
 const KEEP_HISTORY_PER_RECORD = 100;
 const KEEP_RUNS_MS = 30 * DAY_MS;
 const KEEP_TOMBSTONES_MS = 90 * DAY_MS;
+/** Edits of streams that are not two-way, or that only a newer replica knows. */
+const KEEP_STRANGE_CHANGES_MS = DAY_MS;
 const MAX_ROWS = 5_000;
 /** After a full run that failed, and after one that could not tell what is no longer listed. */
 const OWED_RETRY = { failedForMs: 5 * 60_000, partialForMs: HOUR_MS };
@@ -33,11 +35,12 @@ const OWED_RETRY = { failedForMs: 5 * 60_000, partialForMs: HOUR_MS };
  * Removes what is past its time, a bounded number of rows of each kind. A kind that fails is logged and does not keep the
  * others; a database that is away is thrown. @returns true when there may be more.
  */
-export async function cleanUp({ db, log }: SyncDeps): Promise<boolean> {
+export async function cleanUp(deps: SyncDeps): Promise<boolean> {
+  const { log } = deps;
   let hasMore = false;
   for (const [kind, expire] of Object.entries(EXPIRES)) {
     try {
-      hasMore = (await expire(db)) >= MAX_ROWS || hasMore;
+      hasMore = (await expire(deps)) >= MAX_ROWS || hasMore;
     } catch (error) {
       if (isConnectionError(error)) throw error;
       log.warn({ kind, err: error }, 'clean-up failed');
@@ -46,16 +49,22 @@ export async function cleanUp({ db, log }: SyncDeps): Promise<boolean> {
   return hasMore;
 }
 
-const EXPIRES: { readonly [kind: string]: (db: Db) => Promise<number> } = {
-  deliveries: (db) =>
+const EXPIRES: { readonly [kind: string]: (deps: SyncDeps) => Promise<number> } = {
+  deliveries: ({ db }) =>
     expireDeliveries(db, { payloadForMs: KEEP_PAYLOADS_MS, keepForMs: KEEP_DELIVERIES_MS, limit: MAX_ROWS }),
-  deadLetters: (db) => expireDeadLetters(db, { keepForMs: KEEP_DEAD_LETTERS_MS, limit: MAX_ROWS }),
-  history: (db) =>
+  deadLetters: ({ db }) => expireDeadLetters(db, { keepForMs: KEEP_DEAD_LETTERS_MS, limit: MAX_ROWS }),
+  history: ({ db }) =>
     pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
-  runs: (db) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
-  editKeys: (db) => expireEditKeys(db, MAX_ROWS),
-  authorizations: (db) => expireFlows(db, MAX_ROWS),
-  tombstones: (db) => expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
+  runs: ({ db }) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
+  editKeys: ({ db }) => expireEditKeys(db, MAX_ROWS),
+  authorizations: ({ db }) => expireFlows(db, MAX_ROWS),
+  localChanges: ({ db, streams }) =>
+    expireLocalChanges(
+      db,
+      [...streams.values()].filter(({ twoWay }) => twoWay !== null).map(({ key }) => key),
+      { keepForMs: KEEP_STRANGE_CHANGES_MS, limit: MAX_ROWS },
+    ),
+  tombstones: ({ db }) => expireTombstones(db, { keepForMs: KEEP_TOMBSTONES_MS, limit: MAX_ROWS }),
 };
 
 /** Queues the full runs that streams owe: after the first start, a changed mapping, or a cursor that the source forgot. */
