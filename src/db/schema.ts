@@ -279,6 +279,8 @@ export const syncRuns = syncSchema.table(
     deferred: integer('deferred').notNull().default(0),
     failed: integer('failed').notNull().default(0),
     ignored: integer('ignored').notNull().default(0),
+    linked: integer('linked').notNull().default(0),
+    unmatched: integer('unmatched').notNull().default(0),
     candidates: integer('candidates'),
     liveBefore: integer('live_before'),
     approvedBy: text('approved_by'),

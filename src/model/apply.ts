@@ -30,10 +30,16 @@ export type Outcome =
         | 'hold'
         | 'quarantine';
     }
+  /** Seen for the first time, with a row in the table already. `differs`: in some value, so that one of the two had to win. */
+  | { readonly kind: 'link'; readonly differs: boolean }
   /** `isInFlight`: it waits for our own write, which is nobody's fault and may take longer than a lock is held. */
   | { readonly kind: 'defer'; readonly isInFlight?: true }
   | { readonly kind: 'retry'; readonly reason: 'missing_parent' | 'value_taken' };
 
 /** True for outcomes that changed the target. */
 export const isEffective = (outcome: Outcome): boolean =>
-  outcome.kind === 'insert' || outcome.kind === 'update' || outcome.kind === 'delete' || outcome.kind === 'repair';
+  outcome.kind === 'insert' ||
+  outcome.kind === 'update' ||
+  outcome.kind === 'delete' ||
+  outcome.kind === 'repair' ||
+  (outcome.kind === 'link' && outcome.differs);

@@ -31,7 +31,11 @@ export type RunState = keyof typeof RUN_TRANSITIONS;
 export type RunMode = 'incremental' | 'full' | 'ids';
 export type RunTrigger = 'schedule' | 'operator' | 'start';
 
-/** What a run did so far. `failed`: records set aside. `ignored`: rows that are not of this entity. */
+/**
+ * What a run did so far. `failed`: records set aside. `ignored`: rows that are not of this entity. Of two-way streams:
+ * `linked`: records seen for the first time whose row stood in the table already, and of a full dry run `unmatched`: rows of
+ * the table that no record was found for.
+ */
 export type RunCounts = {
   readonly seen: number;
   readonly inserted: number;
@@ -44,6 +48,8 @@ export type RunCounts = {
   readonly deferred: number;
   readonly failed: number;
   readonly ignored: number;
+  readonly linked: number;
+  readonly unmatched: number;
 };
 
 export const NO_COUNTS: RunCounts = {
@@ -58,6 +64,8 @@ export const NO_COUNTS: RunCounts = {
   deferred: 0,
   failed: 0,
   ignored: 0,
+  linked: 0,
+  unmatched: 0,
 };
 
 export const COUNT_NAMES = Object.keys(NO_COUNTS) as readonly (keyof RunCounts)[];

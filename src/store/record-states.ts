@@ -93,6 +93,35 @@ export async function findByTargetKey(
   return new Map(rows.map((row) => [row.target_key, row.external_id]));
 }
 
+/**
+ * Forgets of up to `limit` records, in the order of their ids after `after`, what orders sightings; deletions become such as
+ * anything may undo. Base and shadow stay. @returns the last id, null after the last records, and how many they were.
+ */
+export async function forgetOrder(
+  tx: Db,
+  key: StreamKey,
+  { after, limit }: { readonly after: string | null; readonly limit: number },
+): Promise<{ readonly last: string | null; readonly count: number }> {
+  const rows = await queryRows<{ external_id: string }>(
+    tx,
+    sql`WITH batch AS (
+          SELECT external_id FROM sync.record_states
+          WHERE integration = ${key.integration} AND entity = ${key.entity}
+            AND (${after}::text IS NULL OR external_id > ${after}::text)
+          ORDER BY external_id LIMIT ${limit} FOR UPDATE
+        ), forgotten AS (
+          UPDATE sync.record_states AS r
+          SET version = NULL, etag = NULL, lo = '-infinity', hi = '-infinity', tomb_version = NULL,
+              is_tomb_soft = (r.status = 'tombstone'), is_tomb_unversioned = false, regress_seen_at = NULL,
+              updated_at = clock_timestamp()
+          FROM batch WHERE r.integration = ${key.integration} AND r.entity = ${key.entity} AND r.external_id = batch.external_id
+          RETURNING r.external_id
+        )
+        SELECT external_id FROM forgotten ORDER BY external_id`,
+  );
+  return { last: rows.length < limit ? null : (rows.at(-1)?.external_id ?? null), count: rows.length };
+}
+
 /** How many records of a stream are live. */
 export async function countLive(db: Db, key: StreamKey): Promise<number> {
   const rows = await queryRows<{ n: string }>(

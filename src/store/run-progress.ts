@@ -156,6 +156,11 @@ export async function saveCandidateCount(tx: Db, runId: string, candidates: numb
   await queryRows(tx, sql`UPDATE sync.sync_runs SET candidates = ${candidates} WHERE id = ${runId}::uuid`);
 }
 
+/** Notes how many rows of the table no record was found for. */
+export async function saveUnmatched(tx: Db, runId: string, unmatched: number): Promise<void> {
+  await queryRows(tx, sql`UPDATE sync.sync_runs SET unmatched = ${unmatched} WHERE id = ${runId}::uuid`);
+}
+
 /** Ends a run held by its lease. @returns false when the lease was lost. */
 export async function endRun(
   tx: Db,

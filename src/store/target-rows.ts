@@ -74,6 +74,21 @@ export async function findMissingRows(
   return rows.map((row) => ({ externalId: row.external_id, targetKey: row.target_key }));
 }
 
+/** How many rows of the table no live record lives in. It reads the whole table: for what a person asks for. */
+export async function countUnownedRows(db: Db, key: StreamKey, table: TargetTable): Promise<number> {
+  const column = quote(keyColumn(table).name);
+  const [row] = await queryRows<{ n: string }>(
+    db,
+    sql`SELECT ((SELECT count(*) FROM ${sql.raw(`${tableName(table)} AS r WHERE NOT (${stamped(table, 'r')})`)})
+              - (SELECT count(*) FROM sync.record_states AS s CROSS JOIN LATERAL
+                        jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},
+                          jsonb_build_object(${keyColumn(table).name}::text, coalesce(s.target_key, s.external_id))) AS p
+                 JOIN ${sql.raw(`${tableName(table)} AS r ON r.${column} = p.${column} AND NOT (${stamped(table, 'r')})`)}
+                 WHERE s.integration = ${key.integration} AND s.entity = ${key.entity} AND s.status = 'live'))::text AS n`,
+  );
+  return Number(row?.n ?? 0);
+}
+
 /** Adds rows. Where one of the key stands already nothing is written, and nothing returned for it. @returns rows as stored. */
 export async function insertTargetRows(tx: Db, table: TargetTable, contents: readonly Content[]): Promise<RawRow[]> {
   if (contents.length === 0) return [];

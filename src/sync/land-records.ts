@@ -47,29 +47,43 @@ const touchesRow = ({ folded, before }: Landing): boolean =>
   folded.effect !== null || (before.status === 'live' && before.shadow === null && folded.last === 'noop');
 
 async function planAll(tx: RecordTx, stream: LandStream, landings: readonly Landing[]): Promise<Planned[]> {
-  const { twoWay, target } = stream;
+  const { twoWay } = stream;
   const keys = [...new Set(landings.flatMap(({ folded, before }) => [keyOf(before), keyOf(folded.state ?? before)]))];
   const rows = await tx.lockRows(keys);
   const conflicts = await tx.openConflicts(keys);
   const comparesTimes = twoWay.comparesTimes || twoWay.recordPolicy === 'newest_wins';
   const edits = comparesTimes ? await tx.lastEditsOf(keys) : new Map<string, Instant>();
-  return landings.flatMap((landing): Planned[] => {
-    const { folded } = landing;
-    const open = conflicts.get(keyOf(landing.before)) ?? null;
-    const next = folded.state ?? landing.before;
-    const row = rowOf(rows, landing.before, open, keyOf(next));
-    const before = linked(stream, landing.before, row);
-    const content = folded.effect?.kind === 'delete' ? null : (folded.effect?.content ?? folded.content);
-    // Nothing new at the source, and no row to link: whether it was removed here the full run's audit finds out.
-    if (folded.effect === null && row === null) return [];
-    const plan = planRecord({
-      ...{ twoWay, before, content, row, open, properties: target.contentProperties },
-      next: { ...next, base: content, shadow: before.shadow },
-      remoteAt: stream.caps.versionKind === 'timestamp' ? stampOf(next) : null,
-      localAt: row === null ? (edits.get(keyOf(before)) ?? null) : (edits.get(row.key) ?? null),
-    });
-    return [{ ...landing, row, open, plan }];
+  return landings.flatMap((landing) => planLanding(stream, landing, { rows, conflicts, edits }) ?? []);
+}
+
+/** What stands in the table and beside it, by key. */
+type Surroundings = {
+  readonly rows: ReadonlyMap<string, Content>;
+  readonly conflicts: ReadonlyMap<string, Conflict>;
+  readonly edits: ReadonlyMap<string, Instant>;
+};
+
+/** Plans one record. Pure; null where there is nothing to do about its row. */
+export function planLanding(
+  stream: LandStream,
+  landing: Landing,
+  { rows, conflicts, edits }: Surroundings,
+): Planned | null {
+  const { folded } = landing;
+  const open = conflicts.get(keyOf(landing.before)) ?? null;
+  const next = folded.state ?? landing.before;
+  const row = rowOf(rows, landing.before, open, keyOf(next));
+  const before = linked(stream, landing.before, row);
+  const content = folded.effect?.kind === 'delete' ? null : (folded.effect?.content ?? folded.content);
+  // Nothing new at the source, and no row to link: whether it was removed here the full run's audit finds out.
+  if (folded.effect === null && row === null) return null;
+  const plan = planRecord({
+    ...{ twoWay: stream.twoWay, before, content, row, open, properties: stream.target.contentProperties },
+    next: { ...next, base: content, shadow: before.shadow },
+    remoteAt: stream.caps.versionKind === 'timestamp' ? stampOf(next) : null,
+    localAt: edits.get(row?.key ?? keyOf(before)) ?? null,
   });
+  return { ...landing, row, open, plan };
 }
 
 /** A record lives in the row of its key. One that has none yet, or lost its row here, may find one under its new key. */
@@ -155,24 +169,31 @@ async function settlePushes(
 }
 
 /** What became of the sightings, and what is told in the record's history. */
-function told({ folded, plan, row }: Planned): Folded {
+export function told({ folded, before, plan, row, open }: Planned): Folded {
   const last = [...folded.outcomes.keys()].at(-1);
   if (last === undefined) return folded;
   const after = folded.state ?? plan.stateOf(null);
   const kinds = [...new Set(plan.conflicts.map(({ kind }) => kind))];
   const conflicts = kinds.map((kind) => historyEntry(last, after, 'conflict', kind));
   if (folded.effect === null) return linkedNow(folded, { plan, row, last, conflicts });
-  if (plan.result === 'applied') return { ...folded, history: [...folded.history, ...conflicts] };
+  if (plan.result === 'applied') {
+    const isFound = before.status !== 'live' && open === null && row !== null;
+    const outcomes = isFound ? relabelled(folded, linkOf(plan, row)) : folded.outcomes;
+    return { ...folded, outcomes, history: [...folded.history, ...conflicts] };
+  }
   // It is accepted as what the source says, and the row is left as it is.
-  const outcomes = new Map(
-    [...folded.outcomes].map(([sighted, outcome]): [Sighted, Outcome] => [
-      sighted,
-      isEffective(outcome) ? { kind: 'conflict' } : outcome,
-    ]),
-  );
   const history = folded.history.filter(({ appliedSeq }) => appliedSeq === null);
-  return { ...folded, outcomes, history: [...history, ...conflicts] };
+  return { ...folded, outcomes: relabelled(folded, { kind: 'conflict' }), history: [...history, ...conflicts] };
 }
+
+/** Another word for what was effective. */
+const relabelled = ({ outcomes }: Folded, label: Outcome): Map<Sighted, Outcome> =>
+  new Map([...outcomes].map(([sighted, outcome]) => [sighted, isEffective(outcome) ? label : outcome]));
+
+const linkOf = ({ write, conflicts }: RecordPlan, row: Row): Outcome => ({
+  kind: 'link',
+  differs: conflicts.length > 0 || (write.kind === 'put' && !isSame(write.content, row.content)),
+});
 
 /** Nothing was new at the source: what differed here was a row from before the record was known. */
 function linkedNow(

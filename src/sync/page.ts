@@ -11,7 +11,9 @@ import { applyBatch } from './apply.ts';
 import { foldRecord } from './fold.ts';
 import { assertLookedUp } from './lookups.ts';
 import { type Observed, observe } from './observe.ts';
+import { previewTwoWay } from './preview-two-way.ts';
 import { setHeldAside, setUnmappedAside } from './quarantine.ts';
+import { openRecordTx } from './record-tx.ts';
 import type { Stream } from './stream.ts';
 
 /** What one page showed and what came of it. */
@@ -138,6 +140,11 @@ export async function previewPage(
   assertLookedUp(observed);
   const sighted = observed.flatMap((one) => (one.kind === 'sighted' ? [one.sighted] : []));
   const ids = sighted.map((one) => one.seen.externalId);
+  const { twoWay } = stream;
+  if (twoWay !== null) {
+    const outcomes = await previewTwoWay(openRecordTx(db, stream), { ...stream, twoWay }, sighted, now);
+    return { ...summarise(observed, sighted, outcomes), deferred: [] };
+  }
   const known = await readStates(db, stream.key, ids);
   const outcomes = sighted.map((one): Outcome => {
     const folded = foldRecord(stream, known.get(one.seen.externalId) ?? null, [one], now);
@@ -188,6 +195,7 @@ const COUNTED_AS: { readonly [kind in Outcome['kind']]: keyof RunCounts } = {
   stale: 'stale',
   verify: 'verify',
   conflict: 'unchanged',
+  link: 'linked',
   defer: 'deferred',
   retry: 'deferred',
   hold: 'deferred',
@@ -197,9 +205,10 @@ const COUNTED_AS: { readonly [kind in Outcome['kind']]: keyof RunCounts } = {
 /** Outcomes by the counter that a run shows them under. */
 export function countOutcomes(outcomes: readonly Outcome[]): Partial<RunCounts> {
   const counts: { -readonly [name in keyof RunCounts]?: number } = {};
-  for (const { kind } of outcomes) {
-    const name = COUNTED_AS[kind];
-    counts[name] = (counts[name] ?? 0) + 1;
+  for (const outcome of outcomes) {
+    const names = [COUNTED_AS[outcome.kind]];
+    if (outcome.kind === 'link' && outcome.differs) names.push('updated');
+    for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
 }

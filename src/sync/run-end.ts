@@ -5,10 +5,11 @@ import { addCounts, type LeasedRun, type Run, type RunState } from '../model/run
 import { SourceError } from '../source/error.ts';
 import { type CancelAnswer, requestCancel, supersedeBraked } from '../store/run-orders.ts';
 import { dropPages } from '../store/run-pages.ts';
-import { endRun } from '../store/run-progress.ts';
+import { endRun, saveUnmatched } from '../store/run-progress.ts';
 import { readRun } from '../store/runs.ts';
 import { type RunSummary, saveRunSummary } from '../store/status.ts';
 import { readStream, requireFullRun, saveCursor, saveFullRun } from '../store/streams.ts';
+import { countUnownedRows } from '../store/target-rows.ts';
 import type { SyncDeps } from './deps.ts';
 import { describeFailure, LeaseLostError } from './failures.ts';
 import { inRun } from './run-lease.ts';
@@ -53,6 +54,11 @@ export async function finishRun(deps: SyncDeps, stream: Stream, run: LeasedRun, 
       if (run.mode === 'full' && end.state === 'succeeded') await supersedeBraked(tx, stream.key);
     }
     if (run.mode === 'full') await dropPages(tx, run.id);
+    if (run.mode === 'full' && run.isDryRun && stream.twoWay !== null) {
+      // Rows that records were found for in this run are owned by none yet: a dry run links nothing.
+      const unowned = await countUnownedRows(tx, stream.key, stream.target);
+      await saveUnmatched(tx, run.id, Math.max(0, unowned - counts.linked));
+    }
     const held = await endRun(tx, run, { state, candidates: end.candidates, errorCode: null, error: null });
     if (!held) throw new LeaseLostError('The run was taken over');
     if (run.isDryRun || !isOfAll) return;

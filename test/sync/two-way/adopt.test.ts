@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { rebaseline } from '../../../src/sync/rebaseline.ts';
+import { countsOf } from '../world.ts';
 import { shareTwoWay, type TwoWayWorld } from './world.ts';
 
 const createWorld = shareTwoWay(file);
@@ -12,7 +14,7 @@ test('a row that equals the record it is found for is linked, not written', asyn
   const world = await createWorld(t);
   await insert(world, 'c1', 'Name c1');
   const before = await world.rowOf('c1');
-  t.same(await world.apply([world.see('c1')]), ['insert']);
+  t.same(await world.apply([world.see('c1')]), ['link']);
   t.same(await world.rowOf('c1'), before);
   t.match(await world.stateOf('c1'), { status: 'live', shadow: { name: 'Name c1' } });
   t.same(await world.conflicts(), []);
@@ -88,4 +90,49 @@ test('a property that is mapped since reaches rows, an edit of another survives 
   t.same(await world.apply([world.see('c1', { version: 2 })]), ['update']);
   t.match(await world.rowOf('c1'), { full_name: 'Here', price: '9.50' });
   t.match(await world.pushes(), [{ target_key: 'c1', state: 'ready' }]);
+});
+
+test('a dry run tells what is linked, what differs, and what stands on one side alone, and writes nothing', async (t) => {
+  const world = await createWorld(t);
+  for (const id of ['same', 'differs', 'there']) world.source.records.set(id, plain(id));
+  await insert(world, 'same', 'Name same');
+  await insert(world, 'differs', 'Old');
+  await insert(world, 'here', 'Mine');
+  const before = await world.run(sql`SELECT id, xmin::text, full_name FROM shop.customers ORDER BY id`);
+  const dry = await world.reconcile({ isDryRun: true });
+  t.same(countsOf(dry.counts), { seen: 3, inserted: 1, linked: 2, updated: 1, unmatched: 1 });
+  t.same(await world.run(sql`SELECT id, xmin::text, full_name FROM shop.customers ORDER BY id`), before);
+  t.same(await world.conflicts(), []);
+  const run = await world.reconcile();
+  t.same(countsOf(run.counts), { seen: 3, inserted: 1, linked: 2, updated: 1 });
+  t.match(await world.rowOf('here'), { full_name: 'Mine' }, 'rows that no record was found for are left alone');
+  await world.edit('same', { full_name: 'Here' });
+  t.same(countsOf((await world.reconcile({ isDryRun: true })).counts), {
+    seen: 3,
+    repaired: 1,
+    unchanged: 2,
+    unmatched: 1,
+  });
+});
+
+test('a stream that believes its source anew takes what looks older, and keeps its edits', async (t) => {
+  const world = await createWorld(t);
+  await world.apply([world.see('c1', { version: 9 }), world.see('gone', { version: 9 })]);
+  await world.apply([world.gone('gone', {}, 10n)]);
+  await world.edit('c1', { full_name: 'Here' });
+  world.source.records.set('c1', plain('c1', { price: '2', version: 3 }));
+  world.source.records.set('gone', plain('gone', { version: 1 }));
+  t.equal(await rebaseline(world.db, world.stream.key), 2);
+  t.match(await world.run(sql`SELECT cursor, needs_full_at IS NOT NULL AS owed FROM sync.streams`), [
+    { cursor: null, owed: true },
+  ]);
+  await world.reconcile();
+  t.match(await world.rowOf('c1'), { full_name: 'Here', price: '2.00' });
+  t.match(await world.rowOf('gone'), { full_name: 'Name gone' });
+  t.match(await world.pushes(), [{ target_key: 'c1', state: 'ready' }]);
+});
+
+const plain = (id: string, over = {}): { id: string } => ({
+  ...{ id, name: `Name ${id}`, amount: 1, price: '9.50', tags: ['a'], code: null, version: 1 },
+  ...over,
 });
