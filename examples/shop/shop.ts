@@ -69,6 +69,21 @@ const list = (path: string) => ({
   pageSize: { param: 'limit', size: 100 },
 });
 
+/**
+ * Edits of customers go to the shop. Where both sides changed one field the shop wins, but for notes, which are ours. Times and
+ * tags stay the shop's own: the mapping knows no way back for tags.
+ */
+const customerWrites = {
+  update: { path: '/customers/{id}', ifMatch: true },
+  create: { path: '/customers' },
+  delete: { path: '/customers/{id}', ifMatch: true },
+  conflict: 'source_wins',
+  fields: { note: 'target_wins' },
+  readOnly: ['createdDate'],
+  localDeletes: 'push',
+  idempotency: { header: 'Idempotency-Key', ttl: '24h' },
+} as const;
+
 /** Customers and orders of the simulated shop in `simulator/`. */
 export const shop = defineIntegration({
   name: 'shop',
@@ -107,6 +122,7 @@ export const shop = defineIntegration({
         syncSource: constant('shop'),
         lastSyncedAt: syncedAt(),
       },
+      write: customerWrites,
       reconcile,
     }),
     orders: entity({

@@ -8,6 +8,7 @@ import type { ControlState } from '../simulator/control.ts';
 import { compare, type Difference, isEqual } from './compare.ts';
 import { type Sql, sqlOf } from './database.ts';
 import { call, startDemoServer } from './server.ts';
+import { settle } from './settle.ts';
 import { type ShopProcess, startShopProcess } from './shop-process.ts';
 
 const KINDS = ['customers', 'orders'] as const;
@@ -15,7 +16,6 @@ const ROUND = 500;
 const CHANGES_PER_SECOND = 200;
 /** Rare faults may need more changes than asked for until each has happened. */
 const MAX_EXTRA_ROUNDS = 20;
-const MAX_SETTLE_MS = 120_000;
 const POLL_MS = 250;
 
 export type CheckOptions = {
@@ -110,21 +110,6 @@ async function reconcile(server: RunningServer, mode: 'full' | 'incremental'): P
     if (answer.status !== 409 && (answer.underWay ?? []).length === 0) return;
     await wait(POLL_MS);
   }
-}
-
-/** Waits until nothing is left to do: no delivery, no read. */
-async function settle(sql: Sql): Promise<void> {
-  for (let waited = 0; waited < MAX_SETTLE_MS; waited += POLL_MS) {
-    const [row] = await sql(`SELECT (SELECT count(*) FROM sync.inbox_deliveries WHERE state = 'received')
-      + (SELECT count(*) FROM sync.hints) + (SELECT count(*) FROM sync.sync_runs WHERE state IN ('queued', 'running')) AS left`);
-    if (Number(row?.left) === 0) return;
-    await wait(POLL_MS);
-  }
-  const left =
-    await sql(`SELECT 'delivery' AS what, count(*)::int AS count, max(next_attempt_at)::text AS until FROM sync.inbox_deliveries WHERE state = 'received'
-    UNION ALL SELECT 'read for ' || reason || ', attempt ' || attempt, count(*)::int, max(run_at)::text FROM sync.hints GROUP BY 1
-    UNION ALL SELECT 'run, interrupted ' || stalls || ' times: ' || coalesce(error_code, ''), 1, resume_at::text FROM sync.sync_runs WHERE state IN ('queued', 'running')`);
-  throw new Error(`Work was left after two minutes: ${JSON.stringify(left)}`);
 }
 
 async function compareAll(shop: ShopProcess, sql: Sql) {

@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { WriteCounts } from 'syncline/testing';
 import type { ControlAnswer, ControlRequest, ControlState } from '../simulator/control.ts';
 
 export type ShopProcess = {
@@ -9,6 +10,8 @@ export type ShopProcess = {
   control(request: ControlRequest): Promise<ControlState>;
   /** All records of one kind as they truly are. */
   truth(kind: 'customers' | 'orders'): Promise<unknown[]>;
+  /** Writes that its API received and executed. */
+  writes(): Promise<WriteCounts>;
   stop(): Promise<void>;
 };
 
@@ -62,6 +65,10 @@ export async function startShopProcess(options: {
     async truth(kind) {
       const response = await fetch(`${url}/_truth/${kind}`, { headers: { authorization: `Bearer ${options.token}` } });
       return (await response.json()) as unknown[];
+    },
+    async writes() {
+      const response = await fetch(`${url}/_writes`, { headers: { authorization: `Bearer ${options.token}` } });
+      return (await response.json()) as WriteCounts;
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;

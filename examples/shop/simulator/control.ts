@@ -1,5 +1,11 @@
 import { type Counters, FAULTS_OFF, parseSettings, type Settings, type SettingsPatch } from 'syncline/testing';
+import { z } from 'zod';
 import type { RecordCounts } from './shop.ts';
+
+export type CustomerEdit =
+  | { readonly kind: 'create'; readonly fields: unknown }
+  | { readonly kind: 'update'; readonly id: string; readonly fields: unknown }
+  | { readonly kind: 'delete'; readonly id: string };
 
 /** What a caller may ask of the running shop, by `POST /_control` or by process message. Done in this order. */
 export type ControlRequest = {
@@ -10,6 +16,8 @@ export type ControlRequest = {
   readonly webhookUrl?: string | null;
   /** Whether the shop changes by itself. */
   readonly generator?: 'run' | 'pause';
+  /** Changes made by the shop's own people, one after the other: no writes of its API. Ones to records that are gone do nothing. */
+  readonly edits?: readonly CustomerEdit[];
   /** Makes at least so many changes (some come in twos and threes), and answers when they are visible. */
   readonly drive?: number;
   /** Answers when no delivery is pending, or after a minute. */
@@ -35,7 +43,17 @@ type ControlParse =
   | { readonly ok: false; readonly problem: string };
 
 const MAX_DRIVE = 1_000_000;
-const KEYS = ['settings', 'faults', 'webhookUrl', 'generator', 'drive', 'drain'];
+const MAX_EDITS = 1_000;
+const KEYS = ['settings', 'faults', 'webhookUrl', 'generator', 'edits', 'drive', 'drain'];
+const editsSchema = z
+  .array(
+    z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('create'), fields: z.unknown() }),
+      z.strictObject({ kind: z.literal('update'), id: z.string(), fields: z.unknown() }),
+      z.strictObject({ kind: z.literal('delete'), id: z.string() }),
+    ]),
+  )
+  .max(MAX_EDITS);
 
 /** Reads a request out of parsed JSON. `faults` becomes part of the settings, the URL a URL. */
 export function parseControl(value: unknown): ControlParse {
@@ -55,6 +73,8 @@ export function parseControl(value: unknown): ControlParse {
   if (generator !== undefined && generator !== 'run' && generator !== 'pause') {
     return refuse("generator: expected 'run' or 'pause'");
   }
+  const edits = editsSchema.optional().safeParse(fields.get('edits'));
+  if (!edits.success) return refuse(`edits: expected a list of edits of customers, at most ${MAX_EDITS}`);
   const drive = fields.get('drive');
   if (
     drive !== undefined &&
@@ -70,6 +90,7 @@ export function parseControl(value: unknown): ControlParse {
       settings: { ...settings.patch, ...(faults === 'off' ? FAULTS_OFF : {}) },
       ...(url === undefined ? {} : { webhookUrl: url }),
       ...(generator === undefined ? {} : { generator }),
+      ...(edits.data === undefined ? {} : { edits: edits.data }),
       ...(drive === undefined ? {} : { drive }),
       ...(drain === undefined ? {} : { drain }),
     },

@@ -1,8 +1,16 @@
-import type { Random } from 'syncline/testing';
-import { formatInstant, type HostileSource, type Ledger, restDialect, tickOf } from 'syncline/testing';
+import {
+  formatInstant,
+  type HostileSource,
+  type Ledger,
+  type Random,
+  restDialect,
+  tickOf,
+  type WriteRules,
+} from 'syncline/testing';
+import type { CustomerEdit } from './control.ts';
 import { makeCustomer, makeOrder } from './make-records.ts';
 import type { Customer, Order, Unstamped } from './records.ts';
-import { customerWrites, orderWrites } from './write-rules.ts';
+import { orderWrites } from './write-rules.ts';
 
 /** The truth that a reader must end up equal to. An order outlives its customer, as bookkeeping demands. */
 export type Shop = {
@@ -10,7 +18,7 @@ export type Shop = {
   readonly orders: Ledger<Order, Unstamped<Order>>;
 };
 
-export function addShop(source: HostileSource, random: Random): Shop {
+export function addShop(source: HostileSource, rules: WriteRules<Customer, Unstamped<Customer>>): Shop {
   return {
     customers: source.add<Customer, Unstamped<Customer>>(
       {
@@ -24,7 +32,7 @@ export function addShop(source: HostileSource, random: Random): Shop {
           updated_at: formatInstant(at),
         }),
       },
-      (ledger) => restDialect(ledger, { path: '/customers', writes: customerWrites(random) }),
+      (ledger) => restDialect(ledger, { path: '/customers', writes: rules }),
     ),
     orders: source.add<Order, Unstamped<Order>>(
       {
@@ -40,6 +48,27 @@ export function addShop(source: HostileSource, random: Random): Shop {
       (ledger) => restDialect(ledger, { path: '/orders', writes: orderWrites(source.clock) }),
     ),
   };
+}
+
+/** A change by the shop's own people. What does not fit, or no longer stands, is passed over. */
+export function editCustomer(
+  { customers }: Shop,
+  rules: WriteRules<Customer, Unstamped<Customer>>,
+  edit: CustomerEdit,
+): void {
+  if (edit.kind === 'delete') {
+    customers.remove(edit.id);
+    return;
+  }
+  if (edit.kind === 'create') {
+    const parsed = rules.create?.(edit.fields);
+    if (parsed?.ok) customers.prepareCreate(parsed.draft)();
+    return;
+  }
+  customers.prepareUpdate(edit.id, (customer) => {
+    const parsed = rules.update?.(edit.fields, customer);
+    return parsed?.ok ? parsed.draft : customer;
+  })?.();
 }
 
 export type RecordCounts = { readonly customers: number; readonly orders: number };

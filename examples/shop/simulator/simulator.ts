@@ -2,8 +2,9 @@ import { createHostileSource, createRandom, readJson, type SettingsPatch, sendAn
 import { type ControlAnswer, type ControlState, parseControl } from './control.ts';
 import { messageOf } from './events.ts';
 import { createGenerator } from './generator.ts';
-import { addShop, type RecordCounts, seedShop } from './shop.ts';
+import { addShop, editCustomer, type RecordCounts, seedShop } from './shop.ts';
 import { streamTruth } from './truth.ts';
+import { customerWrites } from './write-rules.ts';
 
 export type SimulatorOptions = {
   /** 0 takes a free one. It listens on 127.0.0.1 only. */
@@ -51,7 +52,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       return true;
     },
   });
-  const shop = addShop(source, createRandom(seed, 'made by writes'));
+  const rules = customerWrites(createRandom(seed, 'made by writes'));
+  const shop = addShop(source, rules);
   seedShop(shop, { source, random: createRandom(seed, 'records'), counts: records });
   const generator = createGenerator({ source, shop, random: createRandom(seed, 'changes') });
 
@@ -73,6 +75,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     if (request.webhookUrl !== undefined) source.setWebhookUrl(request.webhookUrl);
     if (request.generator === 'pause') await generator.pause();
     if (request.generator === 'run' && !generator.run()) return busy;
+    for (const edit of request.edits ?? []) editCustomer(shop, rules, edit);
     if (request.drive !== undefined && !(await generator.drive(request.drive))) return busy;
     if (request.drain) await source.drain();
     return { ok: true, state: state() };
