@@ -77,10 +77,13 @@ function prepareWriter({ schema, mapping, target }: UnmapForm, property: string)
   const encode = prepareEncoders(mapped, column);
   const accepts = acceptorAt(schema, path);
   const reader = prepareReader(property, mapped, column);
+  // A source that leaves a field out, rather than show null, is still told null: nothing else clears it.
+  const takesNull = accepts(null) || accepts(undefined);
   return {
     property,
     path,
     write(value) {
+      if (value === null && !takesNull) throw new Refusal('missing', "a value: the source's schema takes no null");
       const sent = value === null ? null : spell(encode(value), accepts);
       return { sent, returns: readBack(reader, path, sent) };
     },

@@ -29,7 +29,10 @@ export type RecordTx = {
 
   /** As `lockRows`, but neither locks nor waits. */
   readonly readRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
-  /** Rows by key as canonical content, locked. Missing rows are not in the map. Throws a lock time-out. */
+  /**
+   * Rows by key as canonical content, locked. Missing rows are not in the map, nor are those that are stamped as deleted:
+   * who stamps a row has removed it. Throws a lock time-out.
+   */
   readonly lockRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /**
    * Inserts or updates rows, as our own writes (not captured). Unchanged ones are not written. @returns every one of them as

@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import { z } from 'zod';
 import { parsePath } from '../../src/lib/path.ts';
-import { maskedPath, reachOf } from '../../src/lib/schema-path.ts';
+import { acceptorAt, maskedPath, reachOf } from '../../src/lib/schema-path.ts';
 
 type Node = { name: string; parent?: Node | undefined };
 const node: z.ZodType<Node> = z.object({
@@ -86,4 +86,24 @@ test('keys that the schema does not name are not shown', async (t) => {
   t.equal(maskedPath(schema, ['loose', 'ann@example.com']), 'loose.*');
   t.equal(maskedPath(schema, ['open', 'ann', 'b']), 'open.*.*');
   t.equal(maskedPath(schema, ['either', 'b']), 'either.b');
+});
+
+test('what the source can send at a place is told as far as the schema does', async (t) => {
+  const schema = z.object({
+    count: z.object({ of: z.number().nullish() }).nullish(),
+    text: z.string().transform(Number),
+    odd: z.string().refine(() => {
+      throw new Error('a mistake of the user’s');
+    }),
+    choice: z.union([z.object({ a: z.number() }), z.object({ a: z.boolean() })]),
+  });
+  const takes = (path: string[], value: unknown) => acceptorAt(schema, path)(value);
+  t.equal(takes(['count', 'of'], 1), true);
+  t.equal(takes(['count', 'of'], '1'), false);
+  t.equal(takes(['text'], '5'), true, 'what it sends, not what becomes of it');
+  t.equal(takes(['text'], 5), false);
+  t.equal(takes(['choice', 'a'], true), true);
+  t.equal(takes(['choice', 'a'], 'x'), false);
+  t.equal(takes(['odd'], 'x'), true, 'a check that throws tells nothing');
+  t.equal(takes(['nowhere'], 'x'), true);
 });

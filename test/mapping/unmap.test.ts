@@ -194,6 +194,7 @@ test('a value that no name gives back is refused by property, with what would do
 
 test('what the mapping or the schema would refuse is not sent', async (t) => {
   t.match(fieldsOf({ a: field('text', required) }, { a: null }), { refused: 'a', expected: /^a value/ });
+  t.match(fieldsOf({ a: field('stamp') }, { a: null }), { refused: 'a', expected: /no null/ });
   t.match(fieldsOf({ a: field('seconds', toText) }, { a: 'secret' }), { refused: 'a', expected: /schema/ });
   t.match(fieldsOf({ a: field('stamp', isoDate) }, { a: 'secret' }), { refused: 'a', expected: /ISO 8601/ });
   t.match(fieldsOf({ a: field('anything', jsonText) }, { a: 'null' }), { refused: 'a' });
