@@ -370,6 +370,7 @@ export const outboxPushes = syncSchema.table(
     index('outbox_pushes_parked').on(table.integration, table.entity, table.id).where(sql`state = 'parked'`),
     index('outbox_pushes_calls').on(table.integration, table.entity, table.targetKey, table.firstCallAt),
     index('outbox_pushes_finished').on(table.finishedAt).where(sql`state = 'done'`),
+    index('outbox_pushes_payload').on(table.finishedAt).where(sql`state = 'done' AND request IS NOT NULL`),
     index('outbox_pushes_removals').on(table.integration, table.entity, table.editedAt).where(sql`op = 'delete'`),
     check('outbox_pushes_op', sql`op IN ('create','update','delete')`),
     check('outbox_pushes_carries', sql`carries = 'row' OR (carries = 'request' AND state <> 'ready')`),

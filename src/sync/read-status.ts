@@ -16,6 +16,7 @@ import {
 } from '../store/status.ts';
 import { readStreams, type StreamProgress } from '../store/streams.ts';
 import type { Integration } from './integration.ts';
+import { type PushStatus, pushReasons, readPushStatus } from './push-status.ts';
 import { describeSource, type LimitsOf, readLimits, sourceReasons } from './source-status.ts';
 import { streamName } from './stream.ts';
 
@@ -32,7 +33,7 @@ export async function readStatus(
   { nextRunAt, limitsOf }: { readonly nextRunAt: (stream: string) => Date | null; readonly limitsOf: LimitsOf },
 ) {
   const now = await readDatabaseNow(db);
-  const [rows, streams, backlog, hints, letters, braked, open, counts, sources, limits] = await Promise.all([
+  const [rows, streams, backlog, hints, letters, braked, open, counts, sources, limits, pushes] = await Promise.all([
     readStatusRows(db, null),
     readStreams(db),
     readBacklog(db),
@@ -43,6 +44,7 @@ export async function readStatus(
     readDeliveryCounts(db),
     readSourceStates(db),
     Promise.all(integrations.map(({ name }) => readLimits(limitsOf, name))),
+    readPushStatus(db, now),
   ]);
   return integrations.map((integration, place) => {
     const source = sources.get(integration.name);
@@ -67,6 +69,7 @@ export async function readStatus(
         stalledRun: open.find((run) => mine(run) && run.stalls > 0) ?? null,
         isPaused: source?.paused != null,
         ofSource: sourceReasons(integration.name, source),
+        pushes: stream.twoWay === null ? null : pushes(stream.key),
       };
       const reasons = findReasons(facts);
       return {
@@ -79,6 +82,8 @@ export async function readStatus(
         readsWaiting: queue?.waiting ?? 0,
         deadLetters: facts.deadLetters,
         isFullRunOwed: facts.progress?.needsFullAt != null,
+        /** Null of a mirror. */
+        pushes: facts.pushes,
       };
     });
     return {
@@ -116,6 +121,8 @@ type Facts = {
   /** The whole integration, not the stream alone. */
   isPaused: boolean;
   ofSource: readonly string[];
+  /** Null of a mirror. */
+  pushes: PushStatus | null;
 };
 
 /** Everything that keeps a stream from being healthy; the rules are told in `docs/operating.md`. */
@@ -131,6 +138,7 @@ function findReasons(facts: Facts): string[] {
   if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
   if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
   if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');
+  if (facts.pushes !== null) reasons.push(...pushReasons(facts.pushes, facts.isPaused));
   if (row?.lastSyncAt == null) reasons.push('no run has ended yet');
   return reasons;
 }

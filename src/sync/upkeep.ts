@@ -1,12 +1,14 @@
 import { isConnectionError } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { addMs } from '../model/instant.ts';
+import { expireTokens } from '../store/change-tokens.ts';
 import { expireDeadLetters } from '../store/dead-letters.ts';
 import { expireEditKeys } from '../store/edit-keys.ts';
 import { expireDeliveries } from '../store/inbox.ts';
 import { expireLocalChanges } from '../store/local-changes.ts';
 import { expireFlows } from '../store/oauth-flows.ts';
 import { expireTombstones, findOwedFullRuns } from '../store/owed-runs.ts';
+import { expireConflicts, expirePushes } from '../store/push-status.ts';
 import { pruneHistory } from '../store/record-history.ts';
 import { pruneRuns } from '../store/run-orders.ts';
 import { pauseStream, readStreams, requireFullRun } from '../store/streams.ts';
@@ -27,6 +29,10 @@ const KEEP_RUNS_MS = 30 * DAY_MS;
 const KEEP_TOMBSTONES_MS = 90 * DAY_MS;
 /** Edits of streams that are not two-way, or that only a newer replica knows. */
 const KEEP_STRANGE_CHANGES_MS = DAY_MS;
+const KEEP_PUSHES_MS = 14 * DAY_MS;
+const KEEP_PUSHED_VALUES_MS = 72 * HOUR_MS;
+/** Of those that are decided; open ones stay. */
+const KEEP_CONFLICTS_MS = 90 * DAY_MS;
 const MAX_ROWS = 5_000;
 /** After a full run that failed, and after one that could not tell what is no longer listed. */
 const OWED_RETRY = { failedForMs: 5 * 60_000, partialForMs: HOUR_MS };
@@ -56,6 +62,10 @@ const EXPIRES: { readonly [kind: string]: (deps: SyncDeps) => Promise<number> } 
   history: ({ db }) =>
     pruneHistory(db, { keepForMs: KEEP_HISTORY_MS, keepPerRecord: KEEP_HISTORY_PER_RECORD, limit: MAX_ROWS }),
   runs: ({ db }) => pruneRuns(db, { keepForMs: KEEP_RUNS_MS, limit: MAX_ROWS }),
+  pushes: ({ db }) =>
+    expirePushes(db, { payloadForMs: KEEP_PUSHED_VALUES_MS, keepForMs: KEEP_PUSHES_MS, limit: MAX_ROWS }),
+  changeTokens: ({ db }) => expireTokens(db, MAX_ROWS),
+  conflicts: ({ db }) => expireConflicts(db, { keepForMs: KEEP_CONFLICTS_MS, limit: MAX_ROWS }),
   editKeys: ({ db }) => expireEditKeys(db, MAX_ROWS),
   authorizations: ({ db }) => expireFlows(db, MAX_ROWS),
   localChanges: ({ db, streams }) =>

@@ -1,0 +1,1 @@
+CREATE INDEX "outbox_pushes_payload" ON "sync"."outbox_pushes" USING btree ("finished_at") WHERE state = 'done' AND request IS NOT NULL;
