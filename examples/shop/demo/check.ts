@@ -5,18 +5,23 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ALL_FAULTS } from 'syncline/testing';
 import type { RunningServer } from '../../../src/server.ts';
 import type { ControlState } from '../simulator/control.ts';
-import { compare, type Difference, isEqual } from './compare.ts';
+import { compare } from './compare.ts';
 import { type Sql, sqlOf } from './database.ts';
+import { startLocalEdits } from './local-edits.ts';
+import { missingFaults, print, printDifferences, printInjected, printScenarios, verdict } from './report.ts';
 import { call, startDemoServer } from './server.ts';
 import { settle } from './settle.ts';
 import { type ShopProcess, startShopProcess } from './shop-process.ts';
+import { runScenarios } from './two-way.ts';
+import { countWrites, executedSoFar, openQuestions } from './writes.ts';
 
-const KINDS = ['customers', 'orders'] as const;
 const ROUND = 500;
 const CHANGES_PER_SECOND = 200;
 /** Rare faults may need more changes than asked for until each has happened. */
 const MAX_EXTRA_ROUNDS = 20;
 const POLL_MS = 250;
+/** Answers that never come: shorter than the client would wait, so that the check takes minutes and not hours. */
+const QUICK = { writeMaxHoldMs: 1_500, writeZombieAfterMs: 1_000 };
 
 export type CheckOptions = {
   readonly seed: number;
@@ -51,15 +56,26 @@ export async function runCheck(options: CheckOptions): Promise<number> {
 async function check(shop: ShopProcess, server: RunningServer, { seed, changes }: CheckOptions): Promise<number> {
   const sql = sqlOf(server);
   print(`Seed ${seed}. The shop runs at ${shop.url}, Syncline at ${server.address}, both on this machine.`);
-  await shop.control({
-    settings: { ...ALL_FAULTS, changesPerSecond: CHANGES_PER_SECOND },
-    webhookUrl: `${server.address}/webhooks/shop`,
-  });
+  await shop.control({ webhookUrl: `${server.address}/webhooks/shop` });
   await reconcile(server, 'full');
-  print('First load done. Every fault is on; the shop changes while its webhooks and its API misbehave.');
-  await driveChanges(shop, server, changes);
+  print('First load done. Edits on both sides, while nothing else goes wrong:');
+  const scenarios = await runScenarios({ shop, server, sql });
+  printScenarios(scenarios);
+
+  await shop.control({ settings: { ...ALL_FAULTS, ...QUICK, changesPerSecond: CHANGES_PER_SECOND } });
+  print('\nEvery fault is on; the shop changes while its webhooks and its API misbehave, and rows are edited here.');
+  const earlier = await executedSoFar(shop);
+  const edits = startLocalEdits({ server, sql, seed });
+  await driveChanges(shop, server, changes).finally(edits.stop);
+  const { byStatement, byRoute, thereAndBack, inserted, removed } = edits.counts;
+  print(
+    `  Edited here: ${byStatement} by SQL, ${byRoute} by the route, ${thereAndBack} there and back; ${inserted} inserted, ${removed} removed.`,
+  );
 
   await shop.control({ faults: 'off' });
+  await shop.control({ drain: true });
+  await settle(sql);
+  // The last pushes are told of by webhooks, too.
   const state = await shop.control({ drain: true });
   await settle(sql);
   const before = await compareAll(shop, sql);
@@ -77,9 +93,13 @@ async function check(shop: ShopProcess, server: RunningServer, { seed, changes }
     `\nHealed by reconciling: ${drift.missing} missing, ${drift.stale} stale and ${drift.deleted} deleted records that no webhook had told of.`,
   );
 
-  const writes = await countWrites(sql, () => reconcile(server, 'full'));
-  print(`One more full run over unchanged records wrote ${writes} rows.`);
-  return verdict(state, after, writes);
+  const rowWrites = await countRowWrites(sql, () => reconcile(server, 'full'));
+  print(`One more full run over unchanged records wrote ${rowWrites} rows.`);
+  const writes = await countWrites(shop, edits, earlier);
+  print(
+    `${writes.edits} edits came to ${writes.executed} writes at the shop; ${writes.received} requests asked for them.`,
+  );
+  return verdict({ state, scenarios, after, rowWrites, writes, open: await openQuestions(sql) });
 }
 
 async function driveChanges(shop: ShopProcess, server: RunningServer, changes: number): Promise<ControlState> {
@@ -131,7 +151,7 @@ async function readDrift(server: RunningServer): Promise<{ missing: number; stal
 }
 
 /** A row's place changes with every write to it. */
-async function countWrites(sql: Sql, act: () => Promise<void>): Promise<number> {
+async function countRowWrites(sql: Sql, act: () => Promise<void>): Promise<number> {
   const places = async () =>
     new Set(
       (
@@ -143,62 +163,3 @@ async function countWrites(sql: Sql, act: () => Promise<void>): Promise<number> 
   await act();
   return [...(await places())].filter((place) => !before.has(place)).length;
 }
-
-const FAULT_COUNTS = (state: ControlState): [string, number][] => {
-  const { webhooks, api, changes } = state.counters;
-  return [
-    ['webhooks lost', webhooks.lost],
-    ['webhooks duplicated', webhooks.duplicated],
-    ['webhooks delayed', webhooks.delayed],
-    ['webhooks reordered', webhooks.reordered],
-    ['webhooks forged', webhooks.forged],
-    ['webhooks with a stale signature', webhooks.stale],
-    ['API answers with 500', api.serverErrors],
-    ['API answers with 429', api.rateLimited],
-    ['API answers cut off', api.truncated],
-    ['API answers slow', api.slow],
-    ['API connections reset', api.reset],
-    ['changes committed late', changes.committedLate],
-    ['changes within one tick', changes.sameTick],
-    ['deletions', changes.deleted],
-  ];
-};
-
-const missingFaults = (state: ControlState): string[] =>
-  FAULT_COUNTS(state).flatMap(([name, count]) => (count === 0 ? [name] : []));
-
-function printInjected(state: ControlState): void {
-  print('\nInjected:');
-  for (const [name, count] of FAULT_COUNTS(state)) print(`  ${String(count).padStart(6)}  ${name}`);
-}
-
-function printDifferences(differences: Readonly<Record<(typeof KINDS)[number], Difference>>): void {
-  for (const kind of KINDS) {
-    const { records, rows, missing, surplus, different, examples } = differences[kind];
-    print(
-      `  ${kind}: ${records} in the shop, ${rows} rows; ${missing} missing, ${surplus} too many, ${different} different`,
-    );
-    for (const example of examples) print(`    ${example}`);
-  }
-}
-
-function verdict(
-  state: ControlState,
-  after: Readonly<Record<(typeof KINDS)[number], Difference>>,
-  writes: number,
-): number {
-  const faults = [
-    ...KINDS.flatMap((kind) => (isEqual(after[kind]) ? [] : [`${kind} differ from the shop`])),
-    ...missingFaults(state).map((name) => `never happened: ${name}`),
-    ...(state.counters.webhooks.wronglyAccepted > 0 ? ['a forged or stale delivery was accepted'] : []),
-    ...(writes > 0 ? ['a run over unchanged records wrote rows'] : []),
-  ];
-  print(
-    faults.length === 0 ? '\nEqual: every record is its row, column by column.' : `\nNOT EQUAL: ${faults.join('; ')}`,
-  );
-  return faults.length === 0 ? 0 : 1;
-}
-
-const print = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};

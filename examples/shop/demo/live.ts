@@ -4,6 +4,7 @@ import { compare } from './compare.ts';
 import { sqlOf } from './database.ts';
 import { startDemoServer } from './server.ts';
 import { startShopProcess } from './shop-process.ts';
+import { showEdit } from './show-edit.ts';
 
 const SUMMARY_MS = 3_000;
 const LINES_PER_HEADING = 15;
@@ -36,25 +37,24 @@ export async function runLive(options: LiveOptions): Promise<void> {
   );
   print('A full run comes every ten minutes, an incremental one every minute. Stop with Ctrl-C.\n');
   try {
-    await shop.control({
-      settings: { ...ALL_FAULTS },
-      webhookUrl: `${server.address}/webhooks/shop`,
-      generator: 'run',
-    });
+    await shop.control({ webhookUrl: `${server.address}/webhooks/shop` });
+    await showEdit({ shop, server, sql, signal: options.signal });
+    await shop.control({ settings: { ...ALL_FAULTS }, generator: 'run' });
     for (let line = 0; !options.signal.aborted; line++) {
       const state = await shop.control({});
       const differences = [await compare(shop, sql, 'customers'), await compare(shop, sql, 'orders')];
       const sum = (name: 'records' | 'rows' | 'missing' | 'surplus' | 'different') =>
         differences.reduce((total, one) => total + one[name], 0);
-      const { changes, webhooks } = state.counters;
+      const { changes, webhooks, writes } = state.counters;
       if (line % LINES_PER_HEADING === 0)
-        print(row(['changes', 'delivered', 'lost', 'records', 'rows', 'missing', 'too many', 'different']));
+        print(row(['changes', 'delivered', 'lost', 'writes', 'records', 'rows', 'missing', 'too many', 'different']));
       const made = changes.created + changes.updated + changes.touched + changes.deleted;
       print(
         row([
           made,
           webhooks.delivered,
           webhooks.lost,
+          writes.executed,
           sum('records'),
           sum('rows'),
           sum('missing'),

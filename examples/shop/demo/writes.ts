@@ -1,0 +1,62 @@
+import type { Sql } from './database.ts';
+import type { LocalEdits } from './local-edits.ts';
+import type { ShopProcess } from './shop-process.ts';
+
+/** How many writes the edits made here came to at the shop. */
+export type WriteReport = {
+  readonly edits: number;
+  readonly received: number;
+  readonly executed: number;
+  /** In words; empty when no edit was written twice. */
+  readonly problems: readonly string[];
+};
+
+const MAX_NAMED = 5;
+
+/** Compares what the shop executed, record by record and key by key, with what was edited here since `before`. */
+export async function countWrites(shop: ShopProcess, edits: LocalEdits, before: Executed): Promise<WriteReport> {
+  const { byRecord, byKey } = await shop.writes();
+  const emails = new Map(
+    ((await shop.truth('customers')) as { id: string; email: string }[]).map(({ id, email }) => [id, email]),
+  );
+  let [received, executed] = [0, 0];
+  const twice: string[] = [];
+  for (const [id, count] of Object.entries(byRecord.customers ?? {})) {
+    const now = count.executed - (before[id] ?? 0);
+    const allowed = (edits.byRecord.get(id) ?? 0) + (edits.byRecord.get(emails.get(id) ?? '') ?? 0);
+    executed += now;
+    // A record that was made here and is gone again cannot be told by its address any more: the total counts it.
+    if (now > allowed && emails.has(id)) twice.push(`${id}: ${now} writes for ${allowed} edits`);
+  }
+  for (const count of Object.values(byKey)) received += count.received;
+  const total = [...edits.byRecord.values()].reduce((sum, one) => sum + one, 0);
+  const keys = Object.entries(byKey).flatMap(([key, count]) =>
+    count.executed > 1 ? [`${key}: executed ${count.executed} times`] : [],
+  );
+  return {
+    edits: total,
+    received,
+    executed,
+    problems: [
+      ...(executed > total ? [`${executed} writes for ${total} edits`] : []),
+      ...twice.slice(0, MAX_NAMED),
+      ...keys.slice(0, MAX_NAMED),
+    ],
+  };
+}
+
+/** Writes executed so far, by record. */
+export type Executed = Readonly<Record<string, number>>;
+
+export async function executedSoFar(shop: ShopProcess): Promise<Executed> {
+  const { byRecord } = await shop.writes();
+  return Object.fromEntries(Object.entries(byRecord.customers ?? {}).map(([id, { executed }]) => [id, executed]));
+}
+
+/** Pushes and conflicts that wait for a person, in words. */
+export async function openQuestions(sql: Sql): Promise<readonly string[]> {
+  const rows = await sql(`
+    SELECT 'push ' || op || ' parked: ' || park_reason AS what, count(*)::int AS count FROM sync.outbox_pushes WHERE state = 'parked' GROUP BY 1
+    UNION ALL SELECT 'conflict open: ' || kind, count(*)::int FROM sync.conflicts WHERE outcome IS NULL GROUP BY 1`);
+  return rows.map(({ what, count }) => `${count} × ${what}`);
+}
