@@ -42,9 +42,11 @@ test('every function and value that a configuration can import is told', async (
 
 test('every option of a definition is told', async (t) => {
   const told = (name: string) => new RegExp(`\`[\\w.]*\\b${name}\\b|\\b${name}:`).test(text);
-  const files = ['src/define/definition.ts', 'src/source/definition.ts'];
+  const files = ['src/define/definition.ts', 'src/source/definition.ts', 'src/define/write.ts'];
   const options = files.flatMap((file) =>
-    [...readText(file).matchAll(/^ {2}(?:readonly )?(\w+)(?:\?)?[(:]/gm)].flatMap(([, name]) => name ?? []),
+    [...readText(file).matchAll(/^(?: {2}(?:readonly )?| {4,6}readonly )(\w+)(?:\?)?[(:]/gm)].flatMap(
+      ([, name]) => name ?? [],
+    ),
   );
   t.ok(options.length > 30, 'options are found at all');
   t.same(
