@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureApply, measureLatency } from './apply.ts';
+import { measureCapture } from './capture.ts';
 import { measureClient } from './client.ts';
 import { measureIngest } from './ingest.ts';
 import { createEmbedded, openPostgres, type Place } from './places.ts';
@@ -12,13 +13,13 @@ import type { Setting } from './setting.ts';
 
 const USAGE = `npm run bench -- [options]
   --quick          smaller and not repeated: minutes become one
-  --only PART      client, ingest, apply, reconcile, memory or embedded; several times for several
+  --only PART      client, ingest, apply, capture, reconcile, memory or embedded; several times for several
   --postgres URL   a server to make databases on; default DATABASE_URL, else a private one
   --records N      of the large reconcile (default 200000)
   --json           the figures as JSON on standard output, everything else on standard error
   --profile        a CPU profile of every server, in bench/results/`;
 
-const PARTS = ['client', 'ingest', 'apply', 'reconcile', 'memory', 'embedded'] as const;
+const PARTS = ['client', 'ingest', 'apply', 'capture', 'reconcile', 'memory', 'embedded'] as const;
 const RESULTS = join(import.meta.dirname, 'results');
 /** On the embedded database, whose runs are the slower ones. */
 const EMBEDDED_RECORDS = 20_000;
@@ -74,6 +75,7 @@ async function main(): Promise<void> {
         await measureApply(setting, place);
         await measureLatency(setting, place);
       });
+      await within('capture', (place) => measureCapture(setting, place));
       for (const pageSize of [100, 1000])
         await within('reconcile', (place) => measureReconcile(setting, place, { pageSize, hasVersions: true }));
       await within('reconcile', (place) => measureReconcile(setting, place, { pageSize: 1000, hasVersions: false }));
