@@ -30,6 +30,8 @@ export type TortureOptions = {
   readonly keys: boolean;
   /** How long a replica is stopped at most: past its leases where it is longer than these. */
   readonly freezeMs: number;
+  /** Beside the crash points: kills at random times, sessions and the database that end, a source that is away. */
+  readonly otherFaults: boolean;
   readonly say: (line: string) => void;
 };
 
@@ -65,9 +67,10 @@ const MIN_EDIT_PAUSE_MS = 20;
 const MAX_EDIT_PAUSE_MS = 120;
 const RUN_EVERY_MS = 700;
 const RESOLVE_EVERY_MS = 500;
-const MIN_FAULT_PAUSE_MS = 1_500;
-const MAX_FAULT_PAUSE_MS = 4_000;
+const MIN_FAULT_PAUSE_MS = 2_000;
+const MAX_FAULT_PAUSE_MS = 8_000;
 const MAX_ABSENCE_MS = 3_000;
+const MAX_WORK_MS = 30_000;
 const DRAIN_ROUNDS = 12_000;
 const HURRY_MS = 200;
 const QUIET_MS = 2_000;
@@ -105,7 +108,11 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
   const sql = postgres(database.url, { max: 4, onnotice: () => {}, connect_timeout: 5, backoff: () => RECONNECT_S });
   owner.teardown(() => sql.end({ timeout: 1 }));
   await sql.unsafe(`${CREATE_ITEMS}; CREATE ROLE clerk LOGIN; GRANT ALL ON torture_items TO clerk`);
-  const clerk = postgres(database.url.replace('postgres@', 'clerk@'), { max: USERS, onnotice: () => {}, backoff: () => RECONNECT_S });
+  const clerk = postgres(database.url.replace('postgres@', 'clerk@'), {
+    max: USERS,
+    onnotice: () => {},
+    backoff: () => RECONNECT_S,
+  });
   owner.teardown(() => clerk.end({ timeout: 1 }));
   const source = await startSource(owner, { seed: options.seed, token: TOKEN, secret: SECRET });
   for (let made = 0; made < RECORDS_AT_FIRST; made++) {
@@ -124,6 +131,7 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
     },
     random: random('replicas'),
     canary: CANARY,
+    kills: options.otherFaults,
     nextPoint: (hits) => leastHit(options.points, hits),
     // Nobody has to wait out the leases of the dead: what they protect is safe to do twice.
     onEnd: () => expireReads(sql),
@@ -145,12 +153,13 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
   const chance = random('faults');
   const repeat = async (pauseMs: () => number, work: () => Promise<unknown>) => {
     while (goesOn()) {
-      await work().catch(() => {}); // a server or the database is away just now
+      // A server or the database may be away just now, and its client may wait for an answer for ever.
+      await Promise.race([work().catch(() => {}), wait(MAX_WORK_MS, null, { ref: false })]);
       await wait(pauseMs());
     }
   };
   const oneFault = async () => {
-    if (addresses().length === 0) return; // first those that start must get somewhere
+    if (!options.otherFaults || addresses().length === 0) return; // first those that start must get somewhere
     switch (chance.whole(1, 8)) {
       case 1:
       case 2: {
@@ -179,6 +188,7 @@ export async function torture(owner: Owner, options: TortureOptions): Promise<To
         await wait(chance.whole(1, 1_000));
         return await database.start();
       default:
+        if (addresses().length < REPLICAS) return; // a slow machine would see nothing but starts
         return await replicas.cut(async () => {
           if (chance.chance(0.5)) {
             await database.stopImmediate();

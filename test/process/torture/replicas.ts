@@ -37,14 +37,18 @@ export type ReplicaOptions = {
   readonly nextPoint: (hits: Readonly<Record<string, number>>) => string | null;
   /** What none of them may ever say. */
   readonly canary: string;
+  /** Those that do not meet their points are killed all the same, some time later. */
+  readonly kills: boolean;
   /** Called after each end of one. */
   readonly onEnd: () => Promise<void>;
 };
 
 const POLL_MS = 20;
 const MAX_PASSAGES = 3;
-const MIN_PATIENCE_MS = 4_000;
-const MAX_PATIENCE_MS = 10_000;
+/** One that has not met its point is killed at a random time: after so many times what its start took, at least. */
+const MIN_PATIENCE = 2;
+const MAX_PATIENCE = 6;
+const LEAST_PATIENCE_MS = 3_000;
 /** What follows a request that was cut off has happened by then, at the source. */
 const SETTLE_MS = 300;
 const MAX_START_MS = 60_000;
@@ -76,8 +80,9 @@ export function startReplicas(owner: Owner, options: ReplicaOptions): Replicas {
       running.add(one);
       const ended = one.ended.then(() => true as const);
       const wasReady = await becomesReady(one, started);
-      if (isCalm || !wasReady) await ended;
-      else if (!(await Promise.race([ended, wait(random.whole(MIN_PATIENCE_MS, MAX_PATIENCE_MS), false)]))) {
+      const patienceMs = LEAST_PATIENCE_MS + (performance.now() - started) * random.whole(MIN_PATIENCE, MAX_PATIENCE);
+      if (isCalm || !wasReady || !options.kills) await ended;
+      else if (!(await Promise.race([ended, wait(patienceMs, false, { ref: false })]))) {
         while (frozen.has(one)) await wait(POLL_MS);
         if (!isCalm && one.child.kill('SIGKILL')) counts.killed += 1;
         await ended;
