@@ -29,6 +29,5 @@ test('100,000 rows in one statement are captured, each of them; an emptied table
   await until('removals are held back', async () => (await held()) !== null, ROUNDS);
   t.equal((await source.truth()).length, 2, 'nothing was removed at the source');
   t.equal((await source.writes()).counters.writes.received, 0);
-  t.match(await (await fetch(`${worker.address}/status`)).text(), /emptied/);
   t.equal((await worker.stop()).code, 0);
 });

@@ -339,7 +339,8 @@ async function expireAll(sql: postgres.Sql): Promise<void> {
     (await sql`SELECT to_regclass('sync.outbox_pushes') IS NOT NULL AS is_there`)[0]?.is_there === true;
   if (!(await isOpen())) return;
   await expireReads(sql);
-  await sql`UPDATE sync.outbox_pushes SET lease_expires_at = least(lease_expires_at, clock_timestamp()),
-            deadline = least(deadline, clock_timestamp()) WHERE state IN ('calling', 'unknown')`;
+  await sql`UPDATE sync.outbox_pushes SET lease_expires_at = clock_timestamp() WHERE lease_expires_at > clock_timestamp()`;
+  await sql`UPDATE sync.outbox_pushes SET deadline = clock_timestamp()
+            WHERE state IN ('calling', 'unknown') AND deadline > clock_timestamp()`;
   await sql`UPDATE sync.leases SET expires_at = clock_timestamp() WHERE expires_at > clock_timestamp()`;
 }

@@ -148,11 +148,14 @@ export function startReplicas(owner: Owner, options: ReplicaOptions): Replicas {
     },
     async cut(work) {
       isHeld = true;
-      await killAll();
-      counts.cuts += 1;
-      await wait(SETTLE_MS);
-      await work();
-      isHeld = false;
+      try {
+        await killAll();
+        counts.cuts += 1;
+        await wait(SETTLE_MS);
+        await work();
+      } finally {
+        isHeld = false;
+      }
     },
     calm() {
       isCalm = true;
