@@ -190,7 +190,7 @@ export const keyOf = (state: RecordState): string => state.targetKey ?? state.ex
  * Rows are removed by the target's own key, which a mapping may have changed on the way from the external id. Where two
  * ids could become one key it is always kept: the database then refuses the second record that claims the first one's row.
  */
-function withTargetKey(stream: FoldStream, state: RecordState): RecordState {
+export function withTargetKey(stream: Pick<Stream, 'target'>, state: RecordState): RecordState {
   const value = state.base?.[stream.target.keyProperty];
   const key = value === undefined || value === null ? state.externalId : String(value);
   return stream.target.isKeyDirect && key === state.externalId ? state : { ...state, targetKey: key };

@@ -5,6 +5,7 @@ import type { Content } from '../model/observation.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { inOneTransaction, type Refused, refuse } from './edit.ts';
 import type { EditProblem } from './edit-values.ts';
+import { withTargetKey } from './fold.ts';
 import { planRecord, type RecordPlan } from './plan-record.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
@@ -123,7 +124,7 @@ function planResolution(
     next:
       content === null
         ? { ...state, appliedSeq: state.appliedSeq + 1 }
-        : seenState(state, open, content, mapper.hashOf(content), now),
+        : withTargetKey({ target }, seenState(state, open, content, mapper.hashOf(content), now)),
     content,
     row: row === null ? null : { key: open.targetKey, content: { ...row, ...values } },
     open,

@@ -20,6 +20,8 @@ test('a record seen for the first time gets its row, and its shadow is what the 
   });
   t.same(await world.apply([world.see('c1', { tags: { b: 1, a: [2] } })]), ['noop']);
   t.same(await world.apply([world.see('c1', { name: 'Other', version: 2 })]), ['update']);
+  t.match(await world.stateOf('c1'), { base: { name: 'Other' }, shadow: { name: 'OTHER' } });
+  t.same(await world.apply([world.see('c1', { name: 'Other', version: 2 })], true), ['noop']);
   t.same(await world.conflicts(), [], 'what a trigger made of a value is no edit');
   t.same(await world.pushes(), []);
 });
