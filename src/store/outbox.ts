@@ -147,16 +147,6 @@ export async function lockPush(tx: Db, key: StreamKey, id: string): Promise<Push
   return pushes[0] ?? null;
 }
 
-/** Pushes parked for this reason, locked, oldest first; those locked elsewhere are left out. */
-export async function lockParkedPushes(tx: Db, key: StreamKey, reason: ParkReason, limit: number): Promise<Push[]> {
-  return await select(
-    tx,
-    sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
-        WHERE ${ofStream(key)} AND p.state = 'parked' AND p.park_reason = ${reason}
-        ORDER BY p.created_at, p.id LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
-  );
-}
-
 /** A request's push begins as `calling`; null when another push of its row is in flight. */
 export async function insertRequestPush(
   tx: Db,

@@ -127,28 +127,6 @@ export async function readPushValues(db: Db, id: string): Promise<{ patch: unkno
   return { patch: parse(row.patch), snapshot: parse(row.snapshot) };
 }
 
-export type PushCount = StreamKey & {
-  readonly state: Exclude<PushState, 'done'>;
-  readonly pushes: number;
-  readonly oldestAt: Instant;
-};
-
-/** How many pushes of each stream wait, are under way, unknown, or parked. */
-export async function countPushes(db: Db): Promise<PushCount[]> {
-  const rows = await queryRows<Record<string, string | number>>(
-    db,
-    sql`SELECT integration, entity, state, count(*)::int AS pushes, (extract(epoch FROM min(edited_at)) * 1000000)::float8 AS oldest_at
-        FROM sync.outbox_pushes WHERE state IN ('ready','calling','unknown','parked') GROUP BY integration, entity, state`,
-  );
-  return rows.map((row) => ({
-    integration: String(row.integration),
-    entity: String(row.entity),
-    state: String(row.state) as PushCount['state'],
-    pushes: Number(row.pushes),
-    oldestAt: Number(row.oldest_at),
-  }));
-}
-
 const toListed = (row: PushRow): ListedPush => ({
   id: row.id,
   integration: row.integration,

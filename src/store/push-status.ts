@@ -53,15 +53,6 @@ export async function countOpenPushes(db: Db): Promise<OpenPushes[]> {
   }));
 }
 
-/** How many conflicts of each stream wait for a person. */
-export async function countOpenConflicts(db: Db): Promise<(StreamKey & { readonly open: number })[]> {
-  return await queryRows<{ integration: string; entity: string; open: number }>(
-    db,
-    sql`SELECT integration, entity, count(*)::int AS open FROM sync.conflicts WHERE outcome IS NULL
-        GROUP BY integration, entity`,
-  );
-}
-
 /** Why removals are held back, by stream; those that go on are not in the list. */
 export async function listHeldDeletes(db: Db): Promise<(StreamKey & { readonly reason: string })[]> {
   return await queryRows<{ integration: string; entity: string; reason: string }>(

@@ -8,7 +8,6 @@ import {
   claimUnknownPushes,
   insertRequestPush,
   lockHeldPush,
-  lockParkedPushes,
   lockPush,
   lockReadyPushes,
   readDuePushes,
@@ -48,7 +47,6 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
 
     duePushes: (limit) => readDuePushes(tx, key, limit),
     lockReady: (ids) => lockReadyPushes(tx, ids),
-    lockParked: (reason, limit) => lockParkedPushes(tx, key, reason, limit),
     lockPush: (id) => lockPush(tx, key, id),
     lockHeld: (push) => lockHeldPush(tx, push),
     claimUnknown: (limit, leaseMs) => claimUnknownPushes(tx, key, { limit, leaseMs }),

@@ -1,8 +1,9 @@
 import type { Db } from '../db/connect.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
+import { countOpenConflicts } from '../store/conflict-list.ts';
 import { countLocalChanges } from '../store/local-changes.ts';
-import { countOpenConflicts, countOpenPushes, listHeldDeletes } from '../store/push-status.ts';
+import { countOpenPushes, listHeldDeletes } from '../store/push-status.ts';
 
 /** An edit that waits longer than this, though nothing says that it should, is not being pushed. */
 const MAX_WAIT_MS = 60_000;

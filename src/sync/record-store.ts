@@ -91,8 +91,6 @@ export type RecordTx = {
   readonly finishPush: (push: Push, move: PushMove) => Promise<void>;
   /** Ends parked pushes of these rows: what they could not bring is there, or no longer wanted. */
   readonly dropParked: (targetKeys: readonly string[]) => Promise<void>;
-  /** Parked pushes for this reason, locked, oldest first; those locked elsewhere are left out. */
-  readonly lockParked: (reason: ParkReason, limit: number) => Promise<readonly Push[]>;
   /**
    * How many calls for this row were started since a moment, without those that the source surely did not carry out (their
    * tokens are rejected): what its budget counts.
