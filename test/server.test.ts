@@ -43,3 +43,27 @@ test('a key that is none stops the start, and is reported once and not shown', a
   );
   t.notMatch(JSON.stringify(problems), /CANARY/);
 });
+
+test('edits of two-way tables are captured from the start on, and no others', async (t) => {
+  const server = await startServer({
+    environment: {
+      PORT: '0',
+      HOST: '127.0.0.1',
+      LOG_LEVEL: 'silent',
+      SYNCLINE_DATA_DIR: 'memory://',
+      SYNCLINE_ROLE: 'ingest',
+      SYNCLINE_CONFIG: join(packageRoot(), 'examples', 'shop', 'syncline.config.ts'),
+      SHOP_API_URL: 'http://127.0.0.1:9',
+      SHOP_API_TOKEN: 'token',
+      SHOP_WEBHOOK_SECRET: 'whsec_c2VjcmV0LW9mLWEtdGVzdC1vZi10aGUtc2VydmVy',
+    },
+    workingFolder: process.cwd(),
+  });
+  t.teardown(() => server.stop());
+  const { rows } = Object(
+    await server.database.db.execute(
+      `SELECT DISTINCT tgrelid::regclass::text AS name FROM pg_trigger WHERE tgname LIKE 'syncline%'`,
+    ),
+  );
+  t.same(rows, [{ name: 'shop_customers' }]);
+});
