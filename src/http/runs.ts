@@ -5,6 +5,7 @@ import type { Run } from '../model/run.ts';
 import { approveRun } from '../store/run-orders.ts';
 import { listRuns, readRun } from '../store/runs.ts';
 import { describeOpenRun } from '../sync/read-status.ts';
+import { rebaseline } from '../sync/rebaseline.ts';
 import { type RunAnswer, requestRun } from '../sync/request-run.ts';
 import { cancelRun } from '../sync/run-end.ts';
 import { readPause } from '../sync/source-status.ts';
@@ -29,7 +30,7 @@ const waitSchema = z.object({ wait: z.stringbool().default(false) });
 
 /** Starting, watching and stopping runs. */
 export function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
-  const { db, wakeRuns, stopping } = options;
+  const { db, deps, wakeRuns, stopping } = options;
   app.post('/sync/reconcile', async (request, reply) => {
     const { wait } = parseInput(waitSchema, request.query);
     const wish = parseInput(reconcileSchema, request.body);
@@ -58,6 +59,16 @@ export function runRoutes(app: FastifyInstance, options: OperatorOptions): void 
     const runs = await Promise.all(queued.map(({ id }) => waitForEnd(db, id, over)));
     return reply.status(runs.some(isOpen) ? 202 : 200).send({ runs: runs.map(showRun), underWay });
   });
+
+  app.post<{ Params: { integration: string; entity: string } }>(
+    '/streams/:integration/:entity/rebaseline',
+    async (request, reply) => {
+      const { key } = findStream(options, request.params.integration, request.params.entity);
+      const records = await rebaseline(db, key);
+      deps.log.info({ ...key, records, correlationId: request.id }, 'rebaselined by an operator');
+      return reply.status(202).send({ ...key, records, isFullRunOwed: true });
+    },
+  );
 
   app.get('/sync/runs', async (request) => {
     const filter = parseInput(

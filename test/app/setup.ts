@@ -14,6 +14,7 @@ import { createSourceClient } from '../../src/source/client.ts';
 import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
 import { registerStream } from '../../src/store/streams.ts';
+import { alignCaptures } from '../../src/sync/capture.ts';
 import type { CrashPoint } from '../../src/sync/deps.ts';
 import { createTestDatabase } from '../helpers/database.ts';
 import { CREATE_CUSTOMERS, shopDefinition, shopEnvironment } from './shop.ts';
@@ -78,9 +79,11 @@ export async function startTestApp(t: Test, options: TestAppOptions = {}): Promi
       },
     }),
   );
-  for (const { streams } of integrations) {
-    for (const { key, mapper } of streams.values()) await registerStream(db, key, mapper.fingerprint);
-  }
+  const streams = integrations.flatMap((integration) => [...integration.streams.values()]);
+  for (const { key, mapper } of streams) await registerStream(db, key, mapper.fingerprint);
+  const twoWay = streams.filter((stream) => stream.twoWay !== null);
+  const problems = await alignCaptures({ database: real, log, sleep: async () => {} }, twoWay);
+  if (problems.length > 0) throw new Error('Edits of a two-way table cannot be captured');
   const app = await createApp({
     settings: { ...read.settings, ...options.settings },
     database,

@@ -1,0 +1,59 @@
+import type { Test } from 'tap';
+import type { WriteDefinition } from '../../src/define/write.ts';
+import { CREATE_CONTACTS, type Crm, contact, crmDefinition, startCrm } from '../app/crm.ts';
+import { startTestApp, type TestApp } from '../app/setup.ts';
+
+export type PushDocument = {
+  readonly id: string;
+  readonly state: string;
+  readonly outcome: string | null;
+  readonly recordId: string | null;
+  readonly parked: string | null;
+};
+export type RecordDocument = {
+  readonly id: string | null;
+  readonly status: string;
+  readonly etag: string;
+  readonly row: Record<string, unknown> | null;
+  readonly twoWay: {
+    key: string;
+    dirty: string[];
+    conflict: { id: string } | null;
+    pushes: PushDocument[];
+  } | null;
+  readonly history: { decision: string; by: { kind: string; id: string } }[];
+};
+export type Answer = { readonly record: RecordDocument | null; readonly push: PushDocument | null };
+
+/** A server with the CRM's contacts, two-way, and one to whom the routes are called. */
+export async function startWorld(t: Test, write: WriteDefinition = {}) {
+  const crm = await startCrm(t);
+  const app = await startTestApp(t, {
+    definitions: [crmDefinition(write)],
+    apiUrl: crm.origin,
+    tables: CREATE_CONTACTS,
+  });
+  const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+    fetch(app.address + path, {
+      method,
+      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+  const read = (id: string) => json<RecordDocument>(app.get(`/records/crm/contacts/${encodeURIComponent(id)}`));
+  return { crm, app, send, read };
+}
+
+/** Records that are known here and there. */
+export async function load(app: TestApp, crm: Crm, ids: readonly string[]): Promise<void> {
+  for (const id of ids) crm.records.set(id, contact(id));
+  await reconcile(app);
+}
+
+export async function reconcile(app: TestApp): Promise<void> {
+  const wish = { integration: 'crm', entity: 'contacts', mode: 'full' };
+  const response = await app.post('/sync/reconcile?wait=true', JSON.stringify(wish));
+  if (response.status !== 200) throw new Error(`Not reconciled: ${response.status}`);
+}
+
+export const json = async <T>(response: Response | Promise<Response>): Promise<T> =>
+  (await response).json() as Promise<T>;

@@ -1,0 +1,176 @@
+import { test } from 'tap';
+import { contact } from '../app/crm.ts';
+import { expectProblem, until } from '../app/setup.ts';
+import { type Answer, json, load, type PushDocument, reconcile, startWorld } from './crm-world.ts';
+
+type List = { readonly pushes: PushDocument[]; readonly next: string | null };
+const NOBODY = '00000000-0000-4000-8000-000000000000';
+
+test('pushes that wait for a person', async (t) => {
+  const { crm, app, send, read } = await startWorld(t);
+  await load(app, crm, ['c0', 'c1', 'c2']);
+  const refuse = () => ({ status: 422, body: { message: 'canary-answer' } });
+  /** An edit that the source refuses. */
+  const park = async (id: string, body: object): Promise<PushDocument> => {
+    crm.gate = refuse;
+    const { push } = await json<Answer>(send('PATCH', `/records/crm/contacts/${id}?wait=true`, body));
+    crm.gate = () => undefined;
+    if (push?.state !== 'parked') throw new Error(`It is ${push?.state}`);
+    return push;
+  };
+
+  await t.test('they are listed without values, and shown with what they were to bring', async (t) => {
+    const { id } = await park('c0', { email: 'canary-email@example.com' });
+    const list = await app.get('/pushes?state=parked&parked=refused&integration=crm&entity=contacts');
+    const text = await list.text();
+    t.match(JSON.parse(text), {
+      pushes: [{ id, state: 'parked', parked: 'refused', properties: ['email'], recordId: 'c0' }],
+    });
+    t.notMatch(text, /canary/);
+    t.match(await json(app.get(`/pushes/${id}`)), { id, values: { email: 'canary-email@example.com' } });
+    t.notMatch(app.logged(), /canary/);
+  });
+
+  await t.test('a retry sends what the row holds now, once, under a token of its own', async (t) => {
+    const { pushes } = await json<List>(app.get('/pushes?state=parked'));
+    const [parked] = pushes;
+    const before = crm.writes.length;
+    const answer = await send('POST', `/pushes/${parked?.id}/retry`);
+    t.equal(answer.status, 202);
+    const { id } = await json<PushDocument>(answer);
+    t.notSame(id, parked?.id);
+    await until('the source has it', () => crm.records.get('c0')?.email === 'canary-email@example.com');
+    await until(
+      'it is settled',
+      async () => (await json<PushDocument>(app.get(`/pushes/${id}`))).outcome === 'confirmed',
+    );
+    t.equal(crm.writes.length, before + 1);
+    const again = await expectProblem(t, await send('POST', `/pushes/${parked?.id}/retry`), 409);
+    t.equal(again.type, 'urn:syncline:problem:push-not-parked');
+    t.ok((await read('c0')).history.some(({ by }) => by.kind === 'operator' && by.id === 'retry'));
+  });
+
+  await t.test('a discarded edit is taken back, and kept as a conflict', async (t) => {
+    const { id } = await park('c1', { age: 77 });
+    t.equal((await read('c1')).row?.age, 77);
+    t.equal((await send('DELETE', `/pushes/${id}`)).status, 204);
+    t.match(await read('c1'), { row: { age: 30 }, twoWay: { dirty: [], conflict: null } });
+    const { conflicts } = await json<{ conflicts: object[] }>(app.get('/conflicts'));
+    t.match(conflicts[0], {
+      recordId: 'c1',
+      local: { age: 77 },
+      remote: { age: 30 },
+      outcome: 'remote',
+      resolvedBy: 'operator',
+    });
+    await expectProblem(t, await send('DELETE', `/pushes/${id}`), 409);
+    await reconcile(app);
+    t.equal(crm.records.get('c1')?.age, 30);
+  });
+
+  await t.test('a row that the source would not create goes with its discarded push', async (t) => {
+    crm.gate = refuse;
+    const { push, record } = await json<Answer>(
+      send('POST', '/records/crm/contacts?wait=true', { email: 'no@example.com' }),
+    );
+    crm.gate = () => undefined;
+    t.equal(push?.state, 'parked');
+    t.equal((await send('DELETE', `/pushes/${push?.id}`)).status, 204);
+    await expectProblem(t, await app.get(`/records/crm/contacts/${record?.twoWay?.key}`), 404);
+    const { conflicts } = await json<{ conflicts: object[] }>(app.get('/conflicts'));
+    t.match(conflicts[0], { kind: 'created_and_deleted', local: { email: 'no@example.com' } });
+  });
+
+  await t.test('a create of unknown outcome is sent again only on a person’s word', async (t) => {
+    crm.afterwards = () => 'hang_up';
+    const created = await json<Answer>(send('POST', '/records/crm/contacts', { email: 'twice@example.com' }));
+    const { id } = created.push as PushDocument;
+    await until(
+      'its answer is lost',
+      async () => (await json<PushDocument>(app.get(`/pushes/${id}`))).state === 'unknown',
+    );
+    crm.afterwards = () => undefined;
+    // A minute of waiting for the source's deadline is cut short.
+    await app.sql(
+      `UPDATE sync.outbox_pushes SET deadline = deadline - interval '1 hour', run_at = clock_timestamp() WHERE id = '${id}'`,
+    );
+    await until(
+      'it is parked',
+      async () => (await json<PushDocument>(app.get(`/pushes/${id}`))).parked === 'create_unknown',
+    );
+    const before = crm.records.size;
+    const problem = await expectProblem(t, await send('POST', `/pushes/${id}/retry`), 409);
+    t.equal(problem.type, 'urn:syncline:problem:may-duplicate');
+    t.equal((await send('POST', `/pushes/${id}/retry`, { mayDuplicate: true })).status, 202);
+    await until('it is created', () => crm.records.size === before + 1);
+  });
+
+  await t.test('the list is bounded, goes back in time, and nonsense is refused', async (t) => {
+    const first = await json<List>(app.get('/pushes?state=done&limit=1'));
+    t.equal(first.pushes.length, 1);
+    const second = await json<List>(app.get(`/pushes?state=done&limit=500&before=${first.next}`));
+    t.ok(second.pushes.length > 0);
+    t.notOk(second.pushes.some(({ id }) => id === first.pushes[0]?.id));
+    await expectProblem(t, await app.get('/pushes?state=some'), 422);
+    await expectProblem(t, await app.get('/pushes/__proto__'), 404);
+    await expectProblem(t, await app.get(`/pushes/${NOBODY}`), 404);
+    await expectProblem(t, await send('DELETE', `/pushes/${NOBODY}`), 404);
+    await expectProblem(t, await send('POST', `/pushes/${NOBODY}/retry`, { mayDuplicate: 'yes' }), 422);
+  });
+});
+
+test('removals that are held back', async (t) => {
+  const { crm, app, send, read } = await startWorld(t, { massDelete: { maxShare: 0.1, minimum: 2 } });
+  const ids = Array.from({ length: 10 }, (_, place) => `c${place}`);
+  await load(app, crm, ids);
+  const isHeld = async () =>
+    (
+      await app.sql<{ held: boolean }>(
+        `SELECT held_deletes IS NOT NULL AS held FROM sync.streams WHERE entity = 'contacts'`,
+      )
+    )[0]?.held;
+  const remove = async (which: string) => {
+    await app.sql(`DELETE FROM crm_contacts WHERE external_id ${which}`);
+    await until('they are held', async () => (await isHeld()) === true);
+  };
+
+  await t.test('they were not meant: every row is written again', async (t) => {
+    await remove(`< 'c5'`);
+    await expectProblem(t, await send('DELETE', '/records/crm/contacts/c9'), 409);
+    const answer = await send('POST', '/integrations/crm/deletes/discard');
+    t.match(await json(answer), { integration: 'crm', entities: [{ entity: 'contacts', rows: 5, isMore: false }] });
+    t.equal(await isHeld(), false);
+    t.match(await read('c0'), { row: { age: 30 }, twoWay: { dirty: [] } });
+    t.equal(crm.records.size, 10);
+  });
+
+  await t.test('they were meant: every record is deleted', async (t) => {
+    await remove(`>= 'c5'`);
+    t.equal(crm.records.size, 10);
+    const answer = await send('POST', '/integrations/crm/deletes/release', { entity: 'contacts' });
+    t.match(await json(answer), { entities: [{ rows: 5 }] });
+    await until('they are deleted', () => crm.records.size === 5);
+    t.match(await json(send('POST', '/integrations/crm/deletes/release')), { entities: [{ rows: 0 }] });
+  });
+
+  await t.test('nonsense is refused', async (t) => {
+    await expectProblem(t, await send('POST', '/integrations/nowhere/deletes/release'), 404);
+    await expectProblem(t, await send('POST', '/integrations/crm/deletes/release', { entity: 'nowhere' }), 404);
+    await expectProblem(t, await send('POST', '/integrations/crm/deletes/discard', { all: true }), 422);
+  });
+});
+
+test('a stream believes its source anew', async (t) => {
+  const { crm, app, send, read } = await startWorld(t);
+  await load(app, crm, ['c0']);
+  const older = { ...contact('c0', { age: 20 }), rev: 0 };
+  crm.records.set('c0', older);
+  await reconcile(app);
+  t.equal((await read('c0')).row?.age, 30, 'an older version is no news');
+  const answer = await send('POST', '/streams/crm/contacts/rebaseline');
+  t.equal(answer.status, 202);
+  t.match(await json(answer), { records: 1, isFullRunOwed: true });
+  await reconcile(app);
+  t.equal((await read('c0')).row?.age, 20);
+  await expectProblem(t, await send('POST', '/streams/crm/nowhere/rebaseline'), 404);
+});
