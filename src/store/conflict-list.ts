@@ -59,6 +59,15 @@ export async function readConflict(db: Db, id: string): Promise<ListedConflict |
   return row === undefined ? null : toListed(row);
 }
 
+/** How many conflicts of each stream wait for a person. */
+export async function countOpenConflicts(db: Db): Promise<(StreamKey & { readonly open: number })[]> {
+  const rows = await queryRows<{ integration: string; entity: string; open: number }>(
+    db,
+    sql`SELECT integration, entity, count(*)::int AS open FROM sync.conflicts WHERE outcome IS NULL GROUP BY integration, entity`,
+  );
+  return rows.map(({ integration, entity, open }) => ({ integration, entity, open: Number(open) }));
+}
+
 const parse = (text: string | null): Conflict['base'] => (text === null ? null : JSON.parse(text));
 
 const toListed = (row: ConflictRow): ListedConflict => ({
