@@ -102,8 +102,6 @@ test('editing records', async (t) => {
     t.equal(tags[0], tags[1]);
     await app.sql(`UPDATE crm_contacts SET age = 41 WHERE external_id = 'c5'`);
     tags.push((await read('c5')).etag);
-    await app.sql(`UPDATE crm_contacts SET age = 30 WHERE external_id = 'c5'`);
-    t.equal((await read('c5')).etag, tags[0], 'as it was');
     await send('PATCH', '/records/crm/contacts/c5?wait=true', { age: 42 });
     tags.push((await read('c5')).etag);
     await send('PATCH', '/records/crm/contacts/c5?wait=true', { age: 30 });
