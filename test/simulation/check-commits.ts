@@ -1,0 +1,98 @@
+import type { Content } from '../../src/model/observation.ts';
+import type { RecordState } from '../../src/model/record-state.ts';
+import type { Commit } from './memory-store.ts';
+import type { ModelSource } from './model-source.ts';
+import type { Moment } from './source-history.ts';
+import type { Tables } from './tables.ts';
+import type { Invariant } from './violations.ts';
+
+type Report = (invariant: Invariant, detail: string) => void;
+
+/**
+ * What must hold after every single transaction. The order of a record's effective changes is compared with its history at
+ * the source: each must show a moment that is not before the one that the change before it showed.
+ */
+export function createCommitChecker(deps: {
+  readonly source: ModelSource;
+  readonly tables: Tables;
+  /** Steps back are possible where nothing orders the changes, or after somebody damaged the states. */
+  readonly checksOrder: () => boolean;
+  readonly report: Report;
+}) {
+  const { source, tables, report } = deps;
+  const shown = new Map<string, number>();
+
+  function placeOf(id: string, from: number, fits: (moment: Moment) => boolean): number | null {
+    const moments = source.records.get(id)?.moments ?? [];
+    for (let place = from; place < moments.length; place++) {
+      const moment = moments[place];
+      if (moment !== undefined && fits(moment)) return place;
+    }
+    return null;
+  }
+
+  function checkEffect(id: string, before: RecordState | null, after: RecordState, written: ReadonlySet<string>): void {
+    const from = shown.get(id) ?? 0;
+    if (after.status === 'live') {
+      const place = placeOf(id, from, (moment) => showsBase(after, moment));
+      if (place === null) report('I4', `${id}: a state that is not in its history from moment ${from} on`);
+      else shown.set(id, place);
+      const isRowWritten = written.has(after.targetKey ?? after.externalId);
+      if (
+        before?.status === 'live' &&
+        before.baseHash === after.baseHash &&
+        before.version === after.version &&
+        !isRowWritten
+      )
+        report('I5', `${id}: an effective change that changed nothing`);
+      return;
+    }
+    const place = placeOf(id, from, (moment) => moment.fields === null);
+    if (place === null) report('I6', `${id}: deleted without a deletion in its history from moment ${from} on`);
+    else shown.set(id, place);
+  }
+
+  /** The row of an insert, and one more that its own create came back as; while it is parked that may be. */
+  function checkDouble(key: string): void {
+    const ref = tables.rows.get(key)?.ref ?? null;
+    if (ref === null) return;
+    for (const [other, row] of tables.rows.rows) {
+      if (other === key || row.ref !== ref) continue;
+      const isParked = tables.pushes
+        .values()
+        .some(({ state, targetKey }) => state === 'parked' && (targetKey === other || targetKey === key));
+      if (!isParked) report('I8', `${ref}: the rows ${key} and ${other} are both of it`);
+    }
+  }
+
+  return {
+    check(commit: Commit): void {
+      for (const fault of commit.faults) report('I14', fault);
+      for (const key of commit.written) checkDouble(key);
+      for (const [id, { before, after }] of commit.states) {
+        if (after.appliedSeq <= (before?.appliedSeq ?? 0)) continue;
+        if (deps.checksOrder()) checkEffect(id, before, after, commit.written);
+        for (const push of tables.pushes.rows.values()) {
+          const isInFlight = push.state === 'calling' || push.state === 'unknown';
+          if (isInFlight && push.externalId === id) report('I13', `${id}: changed while a push of it is in flight`);
+        }
+      }
+    },
+    shownOf: (id: string): number => shown.get(id) ?? 0,
+    /** From here on the order is compared with what the source holds now. */
+    startAnew: () => shown.clear(),
+  };
+}
+
+function showsBase({ base, version }: RecordState, { fields, version: shown }: Moment): boolean {
+  if (fields === null || base === null) return false;
+  return (version === null || shown === null || version === shown) && isMapped(base, fields);
+}
+
+/** Under either revision of the mapping. */
+export const isMapped = (content: Content, fields: { readonly [name: string]: unknown }): boolean =>
+  content.a === (fields.a ?? null) &&
+  content.n === (fields.n ?? null) &&
+  content.d === (fields.d ?? null) &&
+  content.ref === (fields.ref ?? null) &&
+  (content.b === (fields.b ?? null) || content.b === `[${fields.b}]`);

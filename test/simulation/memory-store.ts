@@ -1,0 +1,182 @@
+import { StatementError } from '../../src/db/errors.ts';
+import type { Instant } from '../../src/model/instant.ts';
+import { blankState, type RecordState } from '../../src/model/record-state.ts';
+import type { RecordStore, RecordTx } from '../../src/sync/record-store.ts';
+import type { Actor } from './actors.ts';
+import type { Clock } from './clock.ts';
+import { conflictsOf } from './memory-conflicts.ts';
+import { enqueueHints } from './memory-hints.ts';
+import { outboxOf } from './memory-outbox.ts';
+import { targetOf } from './memory-target.ts';
+import { commit, rollBack } from './table.ts';
+import type { Tables } from './tables.ts';
+import type { UserTable } from './user-table.ts';
+
+/** What one transaction did, for those who check it. */
+export type Commit = {
+  readonly at: Instant;
+  readonly states: ReadonlyMap<string, { readonly before: RecordState | null; readonly after: RecordState }>;
+  /** Keys of rows that our own writes put, changed, moved or removed. */
+  readonly written: ReadonlySet<string>;
+  /** What broke a rule of the store itself. */
+  readonly faults: readonly string[];
+  /** What the flows told of records: decision and channel. */
+  readonly told: readonly { readonly externalId: string; readonly decision: string; readonly reason: string | null }[];
+};
+
+export type Recording = {
+  -readonly [name in keyof Commit]: Commit[name] extends ReadonlyMap<infer K, infer V>
+    ? Map<K, V>
+    : Commit[name] extends ReadonlySet<infer K>
+      ? Set<K>
+      : Commit[name] extends readonly (infer V)[]
+        ? V[]
+        : Commit[name];
+};
+
+export type MemoryDeps = {
+  readonly tables: Tables;
+  readonly clock: Clock;
+  readonly table: UserTable;
+  readonly canGet: boolean;
+  readonly newId: () => string;
+  readonly onCommit: (commit: Commit) => void;
+};
+
+/**
+ * The database in memory. Transactions come one after the other and are undone when they throw or their replica dies.
+ * What a real database does between the statements of two transactions is not shown here.
+ */
+export function createMemoryStore(deps: MemoryDeps) {
+  let running: Promise<unknown> = Promise.resolve();
+
+  async function run<T>(actor: Actor, work: (tx: RecordTx) => Promise<T>): Promise<T> {
+    const { tables, clock } = deps;
+    const recording: Recording = { at: clock.at(), states: new Map(), written: new Set(), faults: [], told: [] };
+    tables.log.isOpen = true;
+    try {
+      const result = await work(openTx(deps, recording));
+      if (actor.isDead()) {
+        rollBack(tables.log);
+        return result;
+      }
+      commit(tables.log);
+      recording.at = clock.at();
+      deps.onCommit(recording);
+      return result;
+    } catch (error) {
+      rollBack(tables.log);
+      throw error;
+    }
+  }
+
+  /** One after the other, also where one worker begins several at once. */
+  function transaction<T>(actor: Actor, work: (tx: RecordTx) => Promise<T>): Promise<T> {
+    const turn = running.then(() => run(actor, work));
+    running = turn.catch(() => {});
+    return turn;
+  }
+
+  return {
+    /** The store as one worker sees it: it may be stopped before and after every transaction. */
+    storeFor: (actor: Actor): RecordStore => ({
+      async transaction(work) {
+        await actor.gate('begin');
+        const result = await actor.uninterrupted(() => transaction(actor, work));
+        await actor.gate('committed');
+        return result;
+      },
+    }),
+  };
+}
+
+/** As the database answers when somebody holds a row for too long. */
+export const lockTimeout = (): Error => new StatementError('55P03', {});
+export const uniqueViolation = (constraint: string): Error => new StatementError('23505', { constraint });
+
+function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
+  const { tables, clock, canGet } = deps;
+  const byId = (ids: readonly string[]) => [...new Set(ids)].sort();
+  const locks = { rows: false };
+  return {
+    now: async () => clock.read(),
+    async readStates(ids) {
+      return new Map(
+        ids.flatMap((id) => {
+          const state = tables.states.get(id);
+          return state === undefined ? [] : [[id, state] as const];
+        }),
+      );
+    },
+    async lockStates(ids) {
+      if (locks.rows) recording.faults.push('a record state is locked after a row');
+      return new Map(byId(ids).map((id) => [id, tables.states.get(id) ?? blankState(id)]));
+    },
+    async saveStates(states) {
+      for (const state of states) {
+        const before = recording.states.get(state.externalId)?.before ?? tables.states.get(state.externalId) ?? null;
+        const holder = liveHolderOf(tables, state);
+        if (holder !== null) throw uniqueViolation('record_states_target_key');
+        recording.states.set(state.externalId, { before, after: state });
+        tables.states.set(state.externalId, state);
+      }
+    },
+    async findByTargetKey(targetKeys) {
+      const found = new Map<string, string>();
+      for (const state of tables.states.rows.values()) {
+        const key = state.targetKey ?? state.externalId;
+        if (state.status === 'live' && targetKeys.includes(key)) found.set(key, state.externalId);
+      }
+      return found;
+    },
+    ...targetOf(deps, recording, () => {
+      locks.rows = true;
+    }),
+    ...outboxOf(deps, recording),
+    ...conflictsOf(deps),
+    async wantReads(hints) {
+      if (hints.length === 0) return;
+      if (canGet) enqueueHints(tables, hints);
+      else tables.progress.set({ ...tables.progress.get(), needsFullAt: clock.read() });
+    },
+    async appendHistory(entries) {
+      for (const { externalId, decision, reason } of entries) recording.told.push({ externalId, decision, reason });
+    },
+    async supersede(settled) {
+      for (const { externalId } of settled) tables.letters.remove(externalId);
+    },
+    async holdDeletes(reason) {
+      tables.progress.set({ ...tables.progress.get(), heldDeletes: reason });
+    },
+    areDeletesHeld: async () => tables.progress.get().heldDeletes !== null,
+    async liftDeletes() {
+      tables.progress.set({ ...tables.progress.get(), heldDeletes: null });
+    },
+    async missingRows(after, limit) {
+      const missing = tables.states.values().flatMap(({ externalId, status, targetKey }) => {
+        const key = targetKey ?? externalId;
+        const isMissing = status === 'live' && tables.rows.get(key) === undefined;
+        return isMissing && (after === null || externalId > after) ? [{ externalId, targetKey: key }] : [];
+      });
+      return missing.sort((left, right) => (left.externalId < right.externalId ? -1 : 1)).slice(0, limit);
+    },
+    countLive: async () => tables.states.values().filter(({ status }) => status === 'live').length,
+    async pauseForAuth() {
+      tables.progress.set({ ...tables.progress.get(), pausedForAuth: true });
+    },
+    async blockUntil(at) {
+      const { blockedUntil } = tables.progress.get();
+      tables.progress.set({ ...tables.progress.get(), blockedUntil: Math.max(blockedUntil ?? at, at) });
+    },
+  };
+}
+
+/** Of two live records only one may have a key in the target, where it is not the external id itself. */
+function liveHolderOf(tables: Tables, state: RecordState): string | null {
+  if (state.status !== 'live' || state.targetKey === null) return null;
+  for (const other of tables.states.rows.values()) {
+    if (other.externalId === state.externalId || other.status !== 'live') continue;
+    if (other.targetKey === state.targetKey) return other.externalId;
+  }
+  return null;
+}

@@ -1,0 +1,97 @@
+import type { Content } from '../../src/model/observation.ts';
+import type { RecordTx } from '../../src/sync/record-store.ts';
+import { lockTimeout, type MemoryDeps, type Recording, uniqueViolation } from './memory-store.ts';
+import { isSameContent, keyOf } from './shape.ts';
+
+/** The user's table, with what our own writes of it look like to its triggers. */
+export function targetOf(
+  { tables, clock, table }: MemoryDeps,
+  recording: Recording,
+  onLock: () => void,
+): Pick<RecordTx, 'readRows' | 'lockRows' | 'writeRows' | 'removeRows' | 'rekeyRow' | 'takeLocalChanges'> {
+  const assertFree = (targetKey: string): void => {
+    if (table.isHeld(targetKey)) throw lockTimeout();
+  };
+
+  function put(targetKey: string, content: Content): Content {
+    const stored = table.store(content);
+    tables.rows.set(targetKey, stored);
+    recording.written.add(targetKey);
+    const edited = table.afterOurWrite?.(stored) ?? null;
+    if (edited !== null) {
+      tables.rows.set(targetKey, edited);
+      tables.changes.set(tables.nextId(), { targetKey, op: 'U', at: clock.read() });
+    }
+    return stored;
+  }
+
+  return {
+    async readRows(targetKeys) {
+      return new Map(
+        targetKeys.flatMap((key) => {
+          const row = tables.rows.get(key);
+          return row === undefined ? [] : [[key, row] as const];
+        }),
+      );
+    },
+    async lockRows(targetKeys) {
+      onLock();
+      const found = new Map<string, Content>();
+      for (const key of [...targetKeys].sort()) {
+        const row = tables.rows.get(key);
+        if (row === undefined) continue;
+        assertFree(key);
+        found.set(key, row);
+      }
+      return found;
+    },
+    async writeRows(contents) {
+      const written = new Map<string, Content>();
+      for (const content of contents) {
+        const key = keyOf(content);
+        const row = tables.rows.get(key);
+        if (row !== undefined && isSameContent(row, table.store(content))) written.set(key, row);
+        else {
+          assertFree(key);
+          written.set(key, put(key, content));
+        }
+      }
+      return written;
+    },
+    async removeRows(targetKeys) {
+      for (const key of targetKeys) {
+        if (tables.rows.get(key) === undefined) continue;
+        assertFree(key);
+        tables.rows.remove(key);
+        recording.written.add(key);
+      }
+    },
+    async rekeyRow(targetKey, content) {
+      if (tables.rows.get(targetKey) === undefined) return null;
+      assertFree(targetKey);
+      const key = keyOf(content);
+      if (key !== targetKey && tables.rows.get(key) !== undefined) throw uniqueViolation('customers_pkey');
+      tables.rows.remove(targetKey);
+      recording.written.add(targetKey);
+      return put(key, content);
+    },
+    async takeLocalChanges(limit) {
+      const taken = [...tables.changes.rows].slice(0, limit);
+      for (const [id] of taken) tables.changes.remove(id);
+      return taken.map(([, change]) => change);
+    },
+  };
+}
+
+/** A statement of the user's own: captured, and never kept from happening. */
+export function editRow(
+  { tables, clock, table }: Pick<MemoryDeps, 'tables' | 'clock' | 'table'>,
+  targetKey: string,
+  content: Content | null,
+): void {
+  const isThere = tables.rows.get(targetKey) !== undefined;
+  if (content === null) tables.rows.remove(targetKey);
+  else tables.rows.set(targetKey, table.store(content));
+  const op = content === null ? 'D' : isThere ? 'U' : 'I';
+  tables.changes.set(tables.nextId(), { targetKey, op, at: clock.read() });
+}

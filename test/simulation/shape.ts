@@ -1,0 +1,28 @@
+import type { JsonValue } from '../../src/model/json.ts';
+import type { Content } from '../../src/model/observation.ts';
+
+/**
+ * A record's fields, at the source and in the table. `a` takes few values, so that equal contents and A→B→A are common; each
+ * value of `b` is written once, so that a lost edit is noticed; `n` is a number; `d` is derived by the source from `a`;
+ * `ref` names the row that a record was created from.
+ */
+export const WRITABLE = ['a', 'b', 'n'] as const;
+export const PROPERTIES = ['id', 'a', 'b', 'd', 'n', 'ref'] as const;
+export type Field = (typeof WRITABLE)[number];
+
+export const keyOf = (content: Content): string => String(content.id);
+
+const textOf = (value: JsonValue | undefined): string =>
+  value === undefined ? '' : value === null ? '0' : `${typeof value === 'string' ? 's' : 'n'}${value}`;
+
+/** As good as a digest, since it names every value. */
+export const hashOf = ({ id, a, b, d, n, ref }: Content): string =>
+  `${textOf(id)}|${textOf(a)}|${textOf(b)}|${textOf(d)}|${textOf(n)}|${textOf(ref)}`;
+
+export const isSameContent = (left: Content, right: Content): boolean =>
+  left.id === right.id &&
+  left.a === right.a &&
+  left.b === right.b &&
+  left.d === right.d &&
+  left.n === right.n &&
+  left.ref === right.ref;
