@@ -108,7 +108,8 @@ function loopsOf({ db }: TwoWayOptions, integration: string, own: readonly PushD
     const reports = await withGrace(signal, (calls) =>
       allOf(own.map((deps) => resolveOnce(deps, RESOLVE_BATCH, calls))),
     );
-    return reports.some(({ settled, again, parked }) => settled + again + parked >= RESOLVE_BATCH);
+    // All of a full pass asked in vain: they wait for their time, as those behind them can.
+    return reports.some(({ looked, unknown }) => looked >= RESOLVE_BATCH && unknown < RESOLVE_BATCH);
   };
   return [
     { name: `plan-${integration}`, pollMs: PLAN_POLL_MS, runOnce: plan },
