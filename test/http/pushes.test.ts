@@ -150,6 +150,7 @@ test('removals that are held back', async (t) => {
     const answer = await send('POST', '/integrations/crm/deletes/release', { entity: 'contacts' });
     t.match(await json(answer), { entities: [{ rows: 5 }] });
     await until('they are deleted', () => crm.records.size === 5);
+    await until('all is settled', async () => (await json<List>(app.get('/pushes'))).pushes.length === 0);
     t.match(await json(send('POST', '/integrations/crm/deletes/release')), { entities: [{ rows: 0 }] });
   });
 
