@@ -42,7 +42,7 @@ async function planAll(
   changes: readonly LocalChange[],
 ): Promise<Omit<PlanReport, 'taken'>> {
   const { twoWay } = deps.stream;
-  const edited = sumUp(changes);
+  const edited = await withStamped(tx, deps, sumUp(changes));
   const keys = [...edited.keys()].sort();
   const ids = await tx.findByTargetKey(keys);
   const states = await tx.lockStates([...new Set(ids.values())].sort());
@@ -57,6 +57,17 @@ async function planAll(
   const isHolding = await holdMassDelete(tx, deps, changes, wishes, now);
   await tx.ensurePushes(wishes);
   return { planned: wishes.length, isHolding };
+}
+
+/** A row that is stamped as deleted is removed as much as one that is gone, and counts as such where many are. */
+async function withStamped(
+  tx: RecordTx,
+  { stream: { target } }: PushDeps,
+  edited: ReadonlyMap<string, Edited>,
+): Promise<ReadonlyMap<string, Edited>> {
+  if (target.deletedAtProperty === null) return edited;
+  const rows = await tx.readRows([...edited.keys()].sort());
+  return new Map([...edited].map(([key, edit]) => [key, { ...edit, isRemoval: edit.isRemoval || !rows.has(key) }]));
 }
 
 /** By row. The latest edit tells whether it is still there. */

@@ -242,6 +242,22 @@ test('more removals at once than both bounds are held back for a person', async 
   t.equal(world.shop.records.get('c6')?.name, 'Edited', 'edits of other rows go on');
 });
 
+test('rows that are stamped as deleted count as removed, and many at once are held back', async (t) => {
+  const world = await createWorld(t, {
+    softDelete: true,
+    twoWay: { localDeletes: 'push', massDelete: { maxShare: 0.1, minimum: 1 } },
+  });
+  const deleted_at = '2026-01-01T00:00:00Z';
+  for (const id of ['c1', 'c2', 'c3']) await world.known(id);
+  await world.edited('c1', { deleted_at });
+  await world.pushAll();
+  t.same([...world.shop.records.keys()], ['c2', 'c3']);
+  await world.edited('c2', { deleted_at });
+  t.match(await world.plan(), { isHolding: true });
+  await world.pushAll();
+  t.equal(world.shop.records.size, 2);
+});
+
 test('a table that is emptied deletes nothing at the source', async (t) => {
   const world = await createWorld(t, { twoWay: { localDeletes: 'push' } });
   await world.known('c1');
