@@ -2,6 +2,7 @@ export type { Client, ClientOptions } from './client.ts';
 export { ClientSetupError, createClient } from './client.ts';
 export { defineConfig, defineIntegration, entity } from './define/define.ts';
 export type { ConfigDefinition, EntityDefinition, IntegrationDefinition } from './define/definition.ts';
+export type { WriteDefinition } from './define/write.ts';
 export { env, secret } from './lib/setting.ts';
 export {
   constant,

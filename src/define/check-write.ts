@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { TAKEN_HEADERS } from '../source/endpoint.ts';
 import { lowerCaseNames } from '../source/header.ts';
 import { placeholdersOf } from '../source/path-template.ts';
 import { checkParam } from './check-param.ts';
@@ -78,9 +79,6 @@ function checkPolicies(write: CheckedWrite, { version }: WriteContext, place: Pl
   }
 }
 
-/** They frame every request, or say who asks. */
-const TAKEN_HEADERS = ['authorization', 'content-type', 'accept', 'if-match'];
-
 /** How the source tells our writes from others, and repeated ones from new ones. */
 function checkRecognition(write: CheckedWrite, { read }: WriteContext, place: Place): void {
   const { create, idempotency, marker, onUnknownCreate } = write;
@@ -88,7 +86,8 @@ function checkRecognition(write: CheckedWrite, { read }: WriteContext, place: Pl
     const own = [write.update, create, write.delete].flatMap((form) =>
       Object.keys(lowerCaseNames(form?.headers ?? {})),
     );
-    if ([...TAKEN_HEADERS, ...own].includes(idempotency.header.toLowerCase())) {
+    const header = idempotency.header.toLowerCase();
+    if (TAKEN_HEADERS.has(header) || own.includes(header)) {
       place.at('idempotency', 'header').add('carries something else already; take another header');
     }
   }

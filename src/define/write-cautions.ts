@@ -1,7 +1,9 @@
-import type { WriteDefinition } from './write.ts';
+import type { EntityDefinition } from './definition.ts';
+import { wayBackOf } from './way-back.ts';
 
 /** What a sound definition cannot promise: for people, before it happens. */
-export function writeCautions({ update, create, idempotency, marker, onUnknownCreate }: WriteDefinition): string[] {
+export function writeCautions(entity: EntityDefinition): string[] {
+  const { update, create, idempotency, marker, onUnknownCreate, createOnly = [] } = entity.write ?? {};
   const cautions: string[] = [];
   if (create !== undefined && idempotency === undefined && marker?.searchParam === undefined) {
     const words =
@@ -15,6 +17,11 @@ export function writeCautions({ update, create, idempotency, marker, onUnknownCr
   if (update !== undefined && (update.ifMatch ?? false) === false) {
     const words = 'an update is bound to no version (no ifMatch)';
     cautions.push(`${words}: what somebody changes at the source in the moment before it arrives can be overwritten`);
+  }
+  if (update?.sends === 'record') {
+    const others = [...wayBackOf(entity).readOnly.keys(), ...createOnly].join(', ');
+    const words = `an update sends the whole record without what is not mapped or not sent (${others})`;
+    cautions.push(`${words}: where the source replaces records, that is lost there`);
   }
   return cautions;
 }

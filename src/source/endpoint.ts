@@ -126,7 +126,7 @@ export const listOf = ({ path, query, headers, graphql, data, list }: EndpointDe
 const OWN_ARGUMENTS: readonly string[] = ['body', 'items', 'ifMatch', 'idempotencyKey'];
 
 /** A key in one of them would be lost or do harm, and repeated writes count on it. */
-const TAKEN_HEADERS: ReadonlySet<string> = new Set(['authorization', 'content-type', 'accept', 'if-match']);
+export const TAKEN_HEADERS: ReadonlySet<string> = new Set(['authorization', 'content-type', 'accept', 'if-match']);
 
 const isZod = (value: unknown): value is z.ZodType =>
   typeof value === 'object' &&

@@ -12,7 +12,7 @@ export function tellWrites({ integrations }: ConfigDefinition, log: Pick<Log, 'i
       const { properties: sent, readOnly } = wayBackOf(form);
       const createOnly = write.createOnly ?? [];
       log.info({ integration, entity, sent, createOnly, readOnly: Object.fromEntries(readOnly) }, 'two-way');
-      for (const caution of writeCautions(write)) log.warn({ integration, entity }, caution);
+      for (const caution of writeCautions(form)) log.warn({ integration, entity }, caution);
     }
   }
 }

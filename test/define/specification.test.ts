@@ -125,6 +125,6 @@ test('of a two-way entity it says what is sent, what is not and why, and how', a
 
 test('of a mirror it says nothing of ways back', async (t) => {
   const text = specify({});
-  t.match(text, 'Mirror: edits of the rows stay here');
+  t.match(text, 'Mirror: edits of the rows never reach the source.');
   t.notMatch(text, 'way back');
 });

@@ -51,6 +51,9 @@ test('the start warns of what a definition cannot promise', async (t) => {
   const warned = (write: WriteDefinition<'id' | 'name' | 'tags'>) =>
     told(write).flatMap(([level, , words]) => (level === 'warn' ? [words] : []));
   t.match(warned({ update: { path: '/people/{id}' } }), [/bound to no version/]);
+  t.match(warned({ update: { path: '/people/{id}', ifMatch: true, sends: 'record' } }), [
+    /not sent \(id, tags\): .* lost/,
+  ]);
   t.match(warned({ create: { path: '/people' } }), [/waits for a person$/]);
   t.match(warned({ create: { path: '/people' }, onUnknownCreate: 'retry' }), [/hold the record twice$/]);
   t.match(

@@ -38,7 +38,7 @@ function describePattern({ webhook, entities }: IntegrationDefinition): string {
 
 function describeDirection({ entities }: IntegrationDefinition): string {
   const names = Object.entries(entities).flatMap(([name, { write }]) => (write === undefined ? [] : [code(name)]));
-  if (names.length === 0) return ' Mirror: edits of the rows stay here, and are overwritten.';
+  if (names.length === 0) return ' Mirror: edits of the rows never reach the source.';
   return ` Two-way: edits of the rows of ${names.join(', ')} are sent to the source.`;
 }
 
@@ -59,8 +59,9 @@ function checklistOf({ name, webhook, entities }: IntegrationDefinition): string
     );
     items.push(`Event types that the integration takes: ${Object.keys(webhook.events).map(code).join(', ')}.`);
   }
-  for (const [entity, { reconcile, read, write }] of Object.entries(entities)) {
-    if (write !== undefined) items.push(...writeCautions(write).map((caution) => `${entity}: ${caution}.`));
+  for (const [entity, form] of Object.entries(entities)) {
+    const { reconcile, read } = form;
+    items.push(...writeCautions(form).map((caution) => `${entity}: ${caution}.`));
     if (reconcile?.full === undefined)
       items.push(`${entity}: no full run is scheduled, so silent deletions stay unseen.`);
     if (read.get === undefined) items.push(`${entity}: cannot be read by id, so doubts wait for full runs.`);
