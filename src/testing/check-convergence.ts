@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { IntegrationDefinition } from '../define/definition.ts';
 import { compareAll, type EntityDifference, isEqual } from './check-equality.ts';
+import { createLocalEditor, type LocalEditor } from './check-local-edits.ts';
 import { problemsOfRecords } from './check-records.ts';
 import { createSourceEditor, type SourceEditor } from './check-source-edits.ts';
 import { reasonsOf, wordsOf, wordsOfRuns } from './check-words.ts';
@@ -32,7 +33,14 @@ export type ConvergenceOptions = {
 
 /** One part of the check, and how things stood after it. */
 export type ConvergencePart = {
-  readonly name: 'first load' | 'webhooks' | 'incremental run' | 'faults' | 'full run' | 'second full run';
+  readonly name:
+    | 'first load'
+    | 'webhooks'
+    | 'incremental run'
+    | 'edits here'
+    | 'faults'
+    | 'full run'
+    | 'second full run';
   readonly isEqual: boolean;
   readonly differences: readonly EntityDifference[];
   /** What it found, in words. */
@@ -106,16 +114,22 @@ async function runParts(world: World, { integration, settings, random }: PartsCo
   const { source } = world.standIn;
   const editors = editorsOf(world, { integration, settings, random });
   const parts: ConvergencePart[] = [];
-  const end = async (name: ConvergencePart['name'], words: readonly string[] = []): Promise<void> => {
+  /** `problems` make the part a bad one, `notes` do not. */
+  const end = async (
+    name: ConvergencePart['name'],
+    problems: readonly string[] = [],
+    notes: readonly string[] = [],
+  ): Promise<void> => {
     const left = await world.settle(settings.settleMs);
     const differences = await compareAll(world);
     parts.push({
       name,
-      isEqual: left === null && words.length === 0 && differences.every(isEqual),
+      isEqual: left === null && problems.length === 0 && differences.every(isEqual),
       differences,
       words: [
         ...wordsOf(differences),
-        ...words,
+        ...notes,
+        ...problems,
         ...(left === null ? [] : [`After ${settings.settleMs} ms there was still work: ${left}.`]),
       ],
     });
@@ -145,16 +159,31 @@ async function runParts(world: World, { integration, settings, random }: PartsCo
   }
 
   if (integration.webhook !== undefined) source.setWebhookUrl(new URL(`${world.address}/webhooks/${integration.name}`));
+  const locals = localEditorsOf(world, { integration, settings, random });
+  if (locals.length > 0) {
+    await editHere(locals, settings.edits);
+    await world.settle(settings.settleMs);
+    await source.drain();
+    await end('edits here', await problemsOfEdits(locals), wordsOfEdits(world, locals));
+  }
+
   source.set({ ...QUICK_FAULTS, ...lag, ...settings.faults });
-  const editing = editAll(editors, settings.edits, () => 'deletions');
+  const editing = Promise.all([
+    editAll(editors, settings.edits, () => 'deletions'),
+    ...locals.map((local) => repeat(settings.edits, () => local.update())),
+  ]);
   await world.reconcile('full');
   await editing;
   source.set(FAULTS_OFF);
   await source.drain();
+  await world.settle(settings.settleMs);
+  await source.drain();
   await end('faults');
 
   source.set(lag);
-  await end('full run', wordsOfRuns(await world.reconcile('full'), 'full'));
+  const excess = () =>
+    locals.flatMap(({ entity, excessWrites }) => excessWrites().map((words) => `${entity}: ${words}.`));
+  await end('full run', [...wordsOfRuns(await world.reconcile('full'), 'full'), ...excess()]);
   if (parts.at(-1)?.isEqual === false) {
     // Without reads by id a deletion needs two runs that do not list it; and one run may have met a replica that was behind.
     await wait(settings.maxLagMs);
@@ -180,6 +209,54 @@ function editorsOf(world: World, { integration, settings, random }: PartsContext
     return [{ editor, told: toldOf(integration.webhook, name), canAskSince: form.read.changedSince !== undefined }];
   });
 }
+
+function localEditorsOf(world: World, { integration, settings, random }: PartsContext): LocalEditor[] {
+  return [...world.streams].flatMap(([entity, stream]) => {
+    const records = world.standIn.records.get(entity);
+    const own = settings.entities[entity];
+    const { twoWay } = stream;
+    if (records === undefined || own === undefined || twoWay === null) return [];
+    return [createLocalEditor({ world, integration: integration.name, entity, stream, twoWay, records, own, random })];
+  });
+}
+
+const MADE_HERE = 3;
+const REMOVED_HERE = 2;
+
+async function editHere(locals: readonly LocalEditor[], edits: number): Promise<void> {
+  for (const local of locals) {
+    await repeat(edits, () => local.update());
+    await repeat(MADE_HERE, () => local.create());
+    await repeat(REMOVED_HERE, () => local.remove());
+  }
+}
+
+async function repeat(times: number, act: () => Promise<void>): Promise<void> {
+  for (let time = 0; time < times; time++) {
+    await act();
+    await wait(EDIT_GAP_MS);
+  }
+}
+
+/** What edits of rows came to, where nothing went wrong. */
+async function problemsOfEdits(locals: readonly LocalEditor[]): Promise<string[]> {
+  const problems: string[] = [];
+  for (const { entity, lostEdits, excessWrites } of locals) {
+    const lost = await lostEdits();
+    if (lost.length > 0) problems.push(`${entity}: ${lost.length} edits stand nowhere, such as ${lost[0]}.`);
+    problems.push(...excessWrites().map((words) => `${entity}: ${words}.`));
+  }
+  return problems;
+}
+
+const wordsOfEdits = (world: World, locals: readonly LocalEditor[]): string[] =>
+  locals.flatMap(({ entity, counts }) => {
+    const { updated, created, removed, refused } = counts();
+    const byRecord = Object.values(world.standIn.source.writeCounts().byRecord[entity] ?? {});
+    const executed = byRecord.reduce((sum, one) => sum + one.executed, 0);
+    const done = `${updated} updates, ${created} rows made and ${removed} removed here`;
+    return [`${entity}: ${done} came to ${executed} writes.`, ...refused.map((words) => `${entity}: ${words}`)];
+  });
 
 function seedRecords(world: World, { entities, records, tickMs }: Settings, random: Random): void {
   const now = Date.now();
@@ -230,6 +307,7 @@ function report(parts: readonly ConvergencePart[], reasons: readonly string[]): 
 const PART_TITLES: { readonly [name in ConvergencePart['name']]: string } = {
   'first load': 'First load by a full run',
   webhooks: 'Changes that webhooks told of, without a run',
+  'edits here': 'Edits of rows, and what came of them at the source',
   'incremental run': 'Changes that no webhook told of, after an incremental run',
   faults: 'Everything going wrong at once, and before a run healed it',
   'full run': 'After a full run',

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { IntegrationDefinition } from '../define/definition.ts';
+import { wayBackOf } from '../define/way-back.ts';
 import { durationMs } from '../lib/duration.ts';
 import type { EntityDifference } from './check-equality.ts';
 import { isEqual } from './check-equality.ts';
@@ -64,6 +65,23 @@ export async function reasonsOf(world: World, { definition, entities, maxLagMs }
       if (!isDeepStrictEqual(declared, fact))
         reasons.push(`${name}: \`${part}\` is ${show(fact)} at the source, and the definition says ${show(declared)}.`);
     }
+  }
+  for (const [name, form] of Object.entries(definition.entities)) {
+    if (form.write === undefined) continue;
+    const own = form.version.kind === 'none' ? [form.key] : [form.key, form.version.field];
+    for (const [property, why] of wayBackOf(form).readOnly) {
+      const mapped = form.mapping[property];
+      // Nobody expects those to be sent.
+      if (mapped?.kind === 'field' && own.includes(mapped.path)) continue;
+      reasons.push(`${name}: edits of ${property} are undone, because ${why}.`);
+    }
+  }
+  const waiting = await world.query(`
+    SELECT entity, 'pushes parked: ' || park_reason AS what, count(*)::int AS count, min(error) AS example
+      FROM sync.outbox_pushes WHERE state = 'parked' GROUP BY 1, 2
+    UNION ALL SELECT entity, 'conflicts open: ' || kind, count(*)::int, NULL FROM sync.conflicts WHERE outcome IS NULL GROUP BY 1, 2`);
+  for (const { entity, what, count, example } of waiting) {
+    reasons.push(`${entity}: ${count} ${what}${example === null ? '' : `, such as: ${example}`}`);
   }
   const letters = await world.query(
     `SELECT entity, error_code, min(message) AS message, count(*)::int AS count FROM sync.dead_letters

@@ -182,7 +182,7 @@ async function answerWrite(
 /** Does a write once for its key. `isBegun`: the key was taken for this very request. */
 function performWrite(
   { keys, counters: { writes }, writeCounts, onWritten }: ServeDeps,
-  { resource, write }: WriteOperation,
+  { resource, verb, write }: WriteOperation,
   key: string | null,
   text: string,
   isBegun = false,
@@ -204,7 +204,7 @@ function performWrite(
   if (written.id === null) countRefusal(writes, written);
   else {
     writes.executed++;
-    writeCounts.executed(resource, written.id, key);
+    writeCounts.executed(resource, written.id, { key, verb });
     onWritten(resource, written.id);
   }
   return written.answer;

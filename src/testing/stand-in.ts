@@ -13,7 +13,7 @@ import { versionWriter, withVersion } from './record-version.ts';
 import type { SettingsPatch } from './settings.ts';
 
 /** What is known of a source beside its definition. */
-export type SourceFacts = Partial<Pick<EntityDefinition, 'key' | 'version' | 'read' | 'deletes'>>;
+export type SourceFacts = Partial<Pick<EntityDefinition, 'key' | 'version' | 'read' | 'deletes' | 'write'>>;
 
 export type StandInEntity = {
   /** A whole record with this id, as the source's API shows it. The version in it is overwritten. */

@@ -1,5 +1,11 @@
+import type { WriteVerb } from './operation.ts';
+
 /** How often something was asked for, and how often it was done. */
-export type WriteCount = { received: number; executed: number };
+export type WriteCount = {
+  received: number;
+  executed: number /** Of those executed, what made the record. */;
+  created: number;
+};
 
 /** Writes by record and by idempotency key: whoever edits once must not be seen to write twice. */
 export type WriteCounts = {
@@ -15,7 +21,7 @@ export function createWriteCounts() {
   const byRecord = new Map<string, Map<string, WriteCount>>();
   const byKey = new Map<string, WriteCount>();
   const bump = (counts: Map<string, WriteCount>, name: string, what: keyof WriteCount) => {
-    const count = counts.get(name) ?? { received: 0, executed: 0 };
+    const count = counts.get(name) ?? { received: 0, executed: 0, created: 0 };
     if (!counts.has(name) && counts.size >= MAX_COUNTED) return;
     count[what] += 1;
     counts.set(name, count);
@@ -30,8 +36,9 @@ export function createWriteCounts() {
       if (id !== null) bump(recordsOf(resource), id, 'received');
       if (key !== null) bump(byKey, key, 'received');
     },
-    executed(resource: string, id: string, key: string | null): void {
+    executed(resource: string, id: string, { key, verb }: { key: string | null; verb: WriteVerb }): void {
       bump(recordsOf(resource), id, 'executed');
+      if (verb === 'create') bump(recordsOf(resource), id, 'created');
       if (key !== null) bump(byKey, key, 'executed');
     },
     read: (): WriteCounts => ({

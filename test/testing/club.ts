@@ -22,7 +22,7 @@ export const people = pgTable('people', {
   name: text('name').notNull(),
   email: text('email'),
   score: integer('score').notNull(),
-  updatedAt: timestamp('updated_at', { withTimezone: true }).notNull(),
+  updatedAt: timestamp('updated_at', { withTimezone: true }),
 });
 
 /** Without a column for the time of the last change. */
