@@ -15,14 +15,14 @@ import { KEY_HEADER } from './two-way.ts';
 import type { WorkerDeps } from './worker.ts';
 
 const NEVER = new AbortController().signal;
-const LIMIT = 2;
+const PLANNED_AT_ONCE = 2;
 
 /** Plans captured edits. */
 export async function runPlan(deps: WorkerDeps): Promise<never> {
   const push = pushDepsOf(deps);
   for (;;) {
     await deps.actor.idle(() => deps.tables.changes.rows.size > 0);
-    await planOnce(push, LIMIT);
+    await planOnce(push, PLANNED_AT_ONCE);
   }
 }
 
@@ -31,7 +31,7 @@ export async function runPush(deps: WorkerDeps): Promise<never> {
   const push = pushDepsOf(deps);
   for (;;) {
     await deps.actor.idle(() => hasDue(deps));
-    await pushOnce({ ...push, stream: twoWayOf(deps.stream()) }, LIMIT, NEVER);
+    await pushOnce({ ...push, stream: twoWayOf(deps.stream()) }, deps.pushesAtOnce, NEVER);
   }
 }
 
@@ -40,7 +40,7 @@ export async function runResolve(deps: WorkerDeps): Promise<never> {
   const push = pushDepsOf(deps);
   for (;;) {
     await deps.actor.idle(() => hasUnknown(deps));
-    await resolveOnce({ ...push, stream: twoWayOf(deps.stream()) }, LIMIT, NEVER);
+    await resolveOnce({ ...push, stream: twoWayOf(deps.stream()) }, deps.pushesAtOnce, NEVER);
   }
 }
 

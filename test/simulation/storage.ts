@@ -13,6 +13,8 @@ import type { SimulationStore, SimulationTx } from './worker.ts';
 
 /** What holds the server's data: tables in memory, or a database with a copy of it in such tables. */
 export type Storage = {
+  /** How many pushes one pass takes: side by side they need a store that answers at once. */
+  readonly pushesAtOnce: number;
   readonly storeFor: (actor: Actor) => SimulationStore;
   /** A statement of the user's own; null removes the row. */
   readonly edit: (targetKey: string, content: Content | null) => void;
@@ -48,6 +50,7 @@ export function createMemoryStorage(parts: StorageParts): Storage {
     },
   };
   return {
+    pushesAtOnce: 2,
     storeFor(actor) {
       const store = memory.storeFor(actor);
       return { transaction: (work) => store.transaction((tx) => work({ ...wrapTx(tx), ...hints })) };

@@ -66,4 +66,5 @@ export type WorkerDeps = {
   readonly absenceBrake: AbsenceBrake;
   readonly figures: Figures;
   readonly newId: () => string;
+  readonly pushesAtOnce: number;
 };

@@ -140,6 +140,7 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
       stream: () => stream,
       apply: configuration.twoWay === null ? applyMirror : applyBothWays,
       newId,
+      pushesAtOnce: storage.pushesAtOnce,
       rules: { ...SOUND, ...mutant?.rules },
       random: workerRandom,
       absenceBrake,
