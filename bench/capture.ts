@@ -32,6 +32,7 @@ export async function measureCapture(setting: Setting, place: Place): Promise<vo
   await place.query(FILL);
   const rounds = setting.repeats * ROUNDS_PER_REPEAT;
   const bulk = { plain: [] as number[], captured: [] as number[] };
+  const cpu = { plain: [] as number[], captured: [] as number[] };
   const single = { plain: [] as number[], captured: [] as number[] };
   await place.withDb(async (db) => {
     const database = { db, exclusively: <T>(_name: string, work: (own: typeof db) => Promise<T>) => work(db) };
@@ -42,7 +43,9 @@ export async function measureCapture(setting: Setting, place: Place): Promise<vo
         if (kind === 'captured')
           await db.transaction((tx) => installCapture(tx, { capture, isAnew: false }, LOCK_TIMEOUT_MS));
         await tidy(place);
+        const cpuBefore = await sessionCpuMs(place);
         bulk[kind].push(await msOf(() => place.query(EDIT_ALL)));
+        cpu[kind].push((await sessionCpuMs(place)) - cpuBefore);
         single[kind].push(
           (await msOf(async () => {
             for (let n = 1; n <= SINGLE_EDITS; n++) await place.query(editOne(n));
@@ -56,6 +59,8 @@ export async function measureCapture(setting: Setting, place: Place): Promise<vo
   report.add(group, 'UPDATE of all rows, not captured', median(bulk.plain), 'ms');
   report.add(group, 'UPDATE of all rows, captured', median(bulk.captured), 'ms');
   report.add(group, 'captured ÷ not captured, all rows', ratio(bulk), '', atMost(1.25));
+  if (!Number.isNaN(ratio(cpu)))
+    report.add(group, 'the same of processor time, which other programs do not lengthen', ratio(cpu), '');
   report.add(group, 'UPDATE of one row and its commit, captured', median(single.captured), 'ms');
   report.add(group, 'captured ÷ not captured, one row', ratio(single), '', atMost(1.25));
 
@@ -73,10 +78,9 @@ export async function measureCapture(setting: Setting, place: Place): Promise<vo
     if (taken !== ROWS) throw new Error(`${taken} of ${ROWS} edits were captured`);
     report.add(group, `edits taken, ${TAKE_BATCH} a transaction`, (taken / ms) * 1_000, 'edits/s');
     await place.query('VACUUM sync.local_changes');
-    const look = await msOf(async () => {
-      for (let count = 0; count < LOOKS; count++) await findEditedStreams(db, [capture.key]);
-    });
-    report.add(group, 'a look for edits where there are none', look / LOOKS, 'ms');
+    const looks: number[] = [];
+    for (let count = 0; count < LOOKS; count++) looks.push(await msOf(() => findEditedStreams(db, [capture.key])));
+    report.add(group, 'a look for edits where there are none', median(looks), 'ms');
   });
 }
 
@@ -85,6 +89,16 @@ async function tidy(place: Place): Promise<void> {
   await place.query('TRUNCATE sync.local_changes');
   await place.query('VACUUM bench_customers');
   await place.query('CHECKPOINT');
+}
+
+/** Of the place's own session with its server; NaN where the server does not show it. */
+async function sessionCpuMs(place: Place): Promise<number> {
+  try {
+    const [row] = await place.query(`SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1) AS ns`);
+    return Number(row?.ns) / 1e6;
+  } catch {
+    return Number.NaN;
+  }
 }
 
 async function msOf(work: () => Promise<unknown>): Promise<number> {

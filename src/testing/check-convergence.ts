@@ -85,16 +85,14 @@ export async function checkConvergence(
   const settings = { ...DEFAULTS, maxLagMs: Math.min(declaredLagMs(integration), MAX_DEFAULT_LAG_MS), ...options };
   const made = createStandIn(integration, settings);
   if ('impossible' in made) return report([], [made.impossible]);
+  const random = createRandom(settings.seed, 'edits');
+  const problems = Object.entries(integration.entities).flatMap(([name, entity]) => {
+    const own = options.entities[name];
+    return own === undefined ? [] : problemsOfRecords({ name, entity, own, newId: made.standIn.newId, random });
+  });
+  if (problems.length > 0) return report([], problems);
   const world = await openWorld(integration, { standIn: made.standIn, migrations: options.migrations });
   try {
-    const random = createRandom(settings.seed, 'edits');
-    const problems = Object.entries(integration.entities).flatMap(([name, entity]) => {
-      const stream = world.streams.get(name);
-      const own = options.entities[name];
-      if (stream === undefined || own === undefined) return [];
-      return problemsOfRecords({ name, entity, own, stream, newId: made.standIn.newId, random });
-    });
-    if (problems.length > 0) return report([], problems);
     const parts = await runParts(world, { integration, settings, random });
     const { entities } = options;
     return report(parts, await reasonsOf(world, { definition: integration, entities, maxLagMs: settings.maxLagMs }));
