@@ -13,10 +13,19 @@ import { recordRoutes } from './records.ts';
 import { runRoutes } from './runs.ts';
 
 const MAX_REASON_LENGTH = 500;
+/** Answers from this status on have done nothing. */
+const REFUSED = 400;
 
-/** Everything an operator may ask or do. Every route is guarded; errors are problem documents. */
+/** Everything an operator may ask or do. Every route is guarded, what is done is logged; errors are problem documents. */
 export async function operatorRoutes(app: FastifyInstance, options: OperatorOptions): Promise<void> {
   app.addHook('onRequest', async (request) => options.guard(request));
+  app.addHook('onResponse', async (request, reply) => {
+    if (request.method === 'GET' || request.method === 'HEAD' || reply.statusCode >= REFUSED) return;
+    // The route and the names in its path, never its body: that may hold a person's data.
+    const action = `${request.method} ${request.routeOptions.url}`;
+    const details = { action, on: request.params, status: reply.statusCode, correlationId: request.id };
+    options.deps.log.info(details, 'done for an operator');
+  });
   statusRoutes(app, options);
   pauseRoutes(app, options);
   runRoutes(app, options);

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { PushState } from '../model/push.ts';
 import { type ListedPush, listPushes, readPush, readPushValues } from '../store/push-list.ts';
@@ -57,10 +57,10 @@ export function pushRoutes(app: FastifyInstance, options: OperatorOptions): void
     return reply.status(204).send();
   });
   app.post<OfIntegration>('/integrations/:integration/deletes/release', async (request) =>
-    eachStream(options, request.params.integration, request.body, releaseDeletes),
+    eachStream(options, request, releaseDeletes),
   );
   app.post<OfIntegration>('/integrations/:integration/deletes/discard', async (request) =>
-    eachStream(options, request.params.integration, request.body, discardDeletes),
+    eachStream(options, request, discardDeletes),
   );
 }
 
@@ -96,16 +96,15 @@ function refusedBy(done: NotOperated): ProblemError {
 
 async function eachStream(
   options: OperatorOptions,
-  integration: string,
-  body: unknown,
-  work: (deps: PushDeps) => Promise<ReleasedDeletes>,
+  { id: correlationId, params: { integration }, body }: FastifyRequest<OfIntegration>,
+  work: (deps: PushDeps, correlationId: string) => Promise<ReleasedDeletes>,
 ) {
   const { entity } = parseInput(deletesSchema, isEmpty(body) ? {} : body);
   const streams = streamsOf(options, integration, entity);
   const done: ({ readonly entity: string } & ReleasedDeletes)[] = [];
   for (const stream of streams) {
     const deps = options.pushDeps.get(streamName(stream.key));
-    if (deps !== undefined) done.push({ entity: stream.key.entity, ...(await work(deps)) });
+    if (deps !== undefined) done.push({ entity: stream.key.entity, ...(await work(deps, correlationId)) });
   }
   return { integration, entities: done };
 }

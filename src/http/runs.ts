@@ -30,7 +30,7 @@ const waitSchema = z.object({ wait: z.stringbool().default(false) });
 
 /** Starting, watching and stopping runs. */
 export function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
-  const { db, deps, wakeRuns, stopping } = options;
+  const { db, wakeRuns, stopping } = options;
   app.post('/sync/reconcile', async (request, reply) => {
     const { wait } = parseInput(waitSchema, request.query);
     const wish = parseInput(reconcileSchema, request.body);
@@ -65,7 +65,6 @@ export function runRoutes(app: FastifyInstance, options: OperatorOptions): void 
     async (request, reply) => {
       const { key } = findStream(options, request.params.integration, request.params.entity);
       const records = await rebaseline(db, key);
-      deps.log.info({ ...key, records, correlationId: request.id }, 'rebaselined by an operator');
       return reply.status(202).send({ ...key, records, isFullRunOwed: true });
     },
   );

@@ -12,12 +12,13 @@ type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
 export type ReleasedDeletes = { readonly rows: number; readonly isMore: boolean };
 
 /** Removals that were held back were meant: every record whose row is missing is looked at as removed. Safe to repeat. */
-export async function releaseDeletes(deps: HeldDeps): Promise<ReleasedDeletes> {
+export async function releaseDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
   await deps.store.transaction((tx) => tx.liftDeletes());
   const released = await eachMissing(deps, async (tx, missing) => {
     const now = await tx.now();
     await tx.dropParked(missing.map(({ targetKey }) => targetKey));
     await tx.ensurePushes(missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: now })));
+    await tell(tx, missing, 'release', correlationId);
   });
   deps.wakePushes();
   return released;
@@ -27,7 +28,7 @@ export async function releaseDeletes(deps: HeldDeps): Promise<ReleasedDeletes> {
  * Removals that were held back were not meant: every missing row is written again as it was. They are held back until the
  * last is there. Safe to repeat.
  */
-export async function discardDeletes(deps: HeldDeps): Promise<ReleasedDeletes> {
+export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
   const restored = await eachMissing(deps, async (tx, missing) => {
     const keys = new Map(missing.map(({ externalId, targetKey }) => [externalId, targetKey]));
     const states = await tx.lockStates([...keys.keys()].sort());
@@ -41,6 +42,7 @@ export async function discardDeletes(deps: HeldDeps): Promise<ReleasedDeletes> {
     for (const { state, content } of removed) if (content === null) await wantRead(tx, state.externalId);
     await tx.dropPushes([...keys.values()]);
     await tx.dropParked([...keys.values()]);
+    await tell(tx, missing, 'discard', correlationId);
   });
   if (!restored.isMore) await deps.store.transaction((tx) => tx.liftDeletes());
   deps.wakeHints();
@@ -67,3 +69,23 @@ async function eachMissing(
   }
   return { rows, isMore: true };
 }
+
+const tell = (
+  tx: RecordTx,
+  missing: readonly MissingRow[],
+  what: 'release' | 'discard',
+  correlationId: string,
+): Promise<void> =>
+  tx.appendHistory(
+    missing.map(({ externalId }) => ({
+      externalId,
+      channel: 'manual',
+      origin: { kind: 'operator', id: what },
+      decision: 'push',
+      reason: 'mass_delete',
+      version: null,
+      hash: null,
+      appliedSeq: null,
+      correlationId,
+    })),
+  );

@@ -142,6 +142,8 @@ test('removals that are held back', async (t) => {
     t.equal(await isHeld(), false);
     t.match(await read('c0'), { row: { age: 30 }, twoWay: { dirty: [] } });
     t.equal(crm.records.size, 10);
+    t.ok((await read('c0')).history.some(({ by }) => by.kind === 'operator' && by.id === 'discard'));
+    t.match(app.logged(), 'POST /integrations/:integration/deletes/discard', 'who looks into it later finds it');
   });
 
   await t.test('they were meant: every record is deleted', async (t) => {
@@ -150,6 +152,7 @@ test('removals that are held back', async (t) => {
     const answer = await send('POST', '/integrations/crm/deletes/release', { entity: 'contacts' });
     t.match(await json(answer), { entities: [{ rows: 5 }] });
     await until('they are deleted', () => crm.records.size === 5);
+    t.ok((await read('c9')).history.some(({ by }) => by.kind === 'operator' && by.id === 'release'));
     await until('all is settled', async () => (await json<List>(app.get('/pushes'))).pushes.length === 0);
     t.match(await json(send('POST', '/integrations/crm/deletes/release')), { entities: [{ rows: 0 }] });
   });
