@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres from 'postgres';
 import { connectDatabase, type Database, type DatabaseLog, type Db } from '../../src/db/connect.ts';
-import { connectEmbedded, IN_MEMORY } from '../../src/db/embedded.ts';
+import { IN_MEMORY } from '../../src/db/embedded.ts';
 import { openEmbeddedClient } from '../../src/db/embedded-client.ts';
 import { migrateDatabase, ownMigrations } from '../../src/db/migrate.ts';
 import { openDb } from '../../src/db/session.ts';
+import { borrowEmbedded } from './embedded-pool.ts';
 
 export const silentLog: DatabaseLog = { info() {}, warn() {}, error() {} };
 
@@ -25,7 +26,7 @@ export async function createTestDatabase(
   const serverUrl = process.env.DATABASE_URL;
   const log = options.log ?? silentLog;
   if (serverUrl === undefined || serverUrl === '') {
-    const database = await connectEmbedded({ dataDir: IN_MEMORY, dump: await migratedDump(), log });
+    const database = await borrowEmbedded(migratedDump);
     t.teardown(() => database.close());
     return { database, db: database.db, url: undefined };
   }
