@@ -56,27 +56,31 @@ const sibling = (condition: string): SQL =>
   sql.raw(`SELECT 1 FROM sync.outbox_pushes o
            WHERE o.integration = p.integration AND o.entity = p.entity AND o.target_key = p.target_key AND ${condition}`);
 
+/** No other push of the row is in flight or may be at the source, and no conflict of it waits for a person. */
+const NOTHING_IN_THE_WAY = sql`
+  NOT EXISTS (${sibling(`o.state IN ('calling','unknown')`)})
+  AND NOT EXISTS (${sibling(`o.state = 'parked' AND o.op = 'create' AND o.park_reason IN ('create_unknown','cannot_settle') AND o.token_id IS NOT NULL`)})
+  AND NOT EXISTS (SELECT 1 FROM sync.conflicts c WHERE c.integration = p.integration AND c.entity = p.entity
+                    AND c.target_key = p.target_key AND c.outcome IS NULL)`;
+
 /** Due ready pushes that nothing stands in the way of, longest due first, not locked. */
 export async function readDuePushes(db: Db, key: StreamKey, limit: number): Promise<Push[]> {
   return await select(
     db,
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
         WHERE ${ofStream(key)} AND p.state = 'ready' AND p.run_at <= ${NOW} AND ${mayBeAsked(key)}
-          AND NOT EXISTS (${sibling(`o.state IN ('calling','unknown')`)})
-          AND NOT EXISTS (${sibling(`o.state = 'parked' AND o.op = 'create' AND o.park_reason IN ('create_unknown','cannot_settle') AND o.token_id IS NOT NULL`)})
-          AND NOT EXISTS (SELECT 1 FROM sync.conflicts c WHERE c.integration = p.integration AND c.entity = p.entity
-                            AND c.target_key = p.target_key AND c.outcome IS NULL)
+          AND ${NOTHING_IN_THE_WAY}
         ORDER BY p.run_at LIMIT ${limit}`,
   );
 }
 
-/** Those of the named pushes that are still ready, locked; those locked elsewhere are left out. */
+/** Those of the named pushes that are still ready, with nothing in their way, locked; those locked elsewhere are left out. */
 export async function lockReadyPushes(tx: Db, ids: readonly string[]): Promise<Push[]> {
   if (ids.length === 0) return [];
   return await select(
     tx,
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
-        WHERE p.id = ANY(${sql.param(ids)}::uuid[]) AND p.state = 'ready'
+        WHERE p.id = ANY(${sql.param(ids)}::uuid[]) AND p.state = 'ready' AND ${NOTHING_IN_THE_WAY}
         ORDER BY p.run_at, p.id FOR UPDATE SKIP LOCKED`,
   );
 }

@@ -67,7 +67,10 @@ export type RecordTx = {
    * the source may have it (`create_unknown`, `cannot_settle`), and a source that is paused or asked for a wait.
    */
   readonly duePushes: (limit: number) => Promise<readonly Push[]>;
-  /** Those of the named pushes that are still ready, locked; those locked elsewhere are left out. */
+  /**
+   * Those of the named pushes that are still ready, locked; those locked elsewhere are left out, and those in whose way
+   * something has come since they were found due: a request of the same row may have begun while its state was waited for.
+   */
   readonly lockReady: (ids: readonly string[]) => Promise<readonly Push[]>;
   /**
    * `unknown` pushes that are due or whose token has caught an echo, and `calling` ones whose lease has run out, which become

@@ -127,7 +127,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
         .sort(sortByTime)
         .slice(0, limit);
     },
-    lockReady: async (ids) => find(({ id, state }) => state === 'ready' && ids.includes(id)),
+    lockReady: async (ids) => find((row) => row.state === 'ready' && ids.includes(row.id) && !isBarred(tables, row)),
     async claimUnknown(limit, leaseMs) {
       const now = clock.at();
       if (isBlocked()) return [];
