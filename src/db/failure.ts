@@ -89,6 +89,20 @@ export function failureKind(error: unknown): FailureKind {
   return codes(error).some((code) => CONNECTION_CODES.has(code)) ? 'connection' : 'other';
 }
 
+/** True where the database itself has answered that it will not do it, for whatever reason. */
+export const isDatabaseAnswer = (error: unknown): boolean =>
+  sqlState(error) !== null && failureKind(error) !== 'connection';
+
+/**
+ * True for what one row, or another's hold on it, can bring about: nothing follows from it for other rows. A trigger of the
+ * user's may raise any code, that of a missing table too; that one alone (`schema`) cannot be told from the table's own.
+ */
+export function isRowFault(error: unknown): boolean {
+  const kind = failureKind(error);
+  if (kind === 'other') return sqlState(error) !== null;
+  return kind === 'data' || kind === 'constraint' || kind === 'foreign_key' || kind === 'lock_timeout';
+}
+
 /** Where either driver puts the names that PostgreSQL reports with an error. */
 const NAME_FIELDS = {
   schema: ['schema_name', 'schema'],

@@ -1,5 +1,5 @@
 import type { Db } from '../db/connect.ts';
-import { failureKind, sqlState } from '../db/failure.ts';
+import { failureKind, isRowFault, sqlState } from '../db/failure.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import type { Outcome, Sighted } from '../model/apply.ts';
 import type { Instant } from '../model/instant.ts';
@@ -42,7 +42,7 @@ export async function applyBatch(
   try {
     return await tx.transaction((savepoint) => applyAll(savepoint, stream, sightings, options));
   } catch (error) {
-    if (!isRecordFault(error)) throw error;
+    if (!isRowFault(error)) throw error;
     return await applyOneByOne(tx, stream, sightings, options, error);
   }
 }
@@ -71,7 +71,7 @@ async function applyAlone(tx: Db, stream: Stream, sighted: Sighted, options: App
     const [done] = await tx.transaction((savepoint) => applyAll(savepoint, stream, [sighted], options));
     return done ?? { kind: 'noop' };
   } catch (error) {
-    if (!isRecordFault(error)) throw error;
+    if (!isRowFault(error)) throw error;
     return await outcomeOfFault(tx, stream, sighted, error);
   }
 }
@@ -94,13 +94,6 @@ function passingReason(error: unknown): 'missing_parent' | 'value_taken' | null 
   // Two records with one key in the target stay so: that is the mapping's fault.
   const isOwnKey = refusedBy(error).includes(TARGET_KEY_INDEX);
   return sqlState(error) === UNIQUE_VIOLATION && !isOwnKey ? 'value_taken' : null;
-}
-
-/** What a record's own content, or another's hold on it, can bring about. A user's trigger may raise any other code. */
-function isRecordFault(error: unknown): boolean {
-  const kind = failureKind(error);
-  if (kind === 'other') return sqlState(error) !== null;
-  return kind === 'data' || kind === 'constraint' || kind === 'foreign_key' || kind === 'lock_timeout';
 }
 
 async function applyAll(

@@ -1,4 +1,4 @@
-import { failureKind } from '../db/failure.ts';
+import { type FailureKind, failureKind, isDatabaseAnswer, isRowFault } from '../db/failure.ts';
 import { assertNever } from '../lib/assert-never.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
@@ -20,7 +20,7 @@ export type ClaimReport = { readonly calls: readonly Claimed[]; readonly looked:
 
 /**
  * Looks at up to `limit` due pushes: what their rows hold now decides. Those with something to send are held by lease, with
- * the exact bytes of their request, before anything is sent. Where a row cannot be had or written, the others go on.
+ * the exact bytes of their request, before anything is sent. Where the database refuses anything of one row, the others go on.
  */
 export async function claimPushes(deps: PushDeps, limit: number): Promise<ClaimReport> {
   const due = await deps.store.transaction((tx) => tx.duePushes(limit));
@@ -28,7 +28,7 @@ export async function claimPushes(deps: PushDeps, limit: number): Promise<ClaimR
   try {
     return await deps.store.transaction((tx) => claimAll(tx, deps, due));
   } catch (error) {
-    if (!isRowFault(error)) throw error;
+    if (!isDatabaseAnswer(error)) throw error;
   }
   const reports: ClaimReport[] = [];
   for (const push of due) reports.push(await claimAlone(deps, push));
@@ -43,27 +43,29 @@ async function claimAlone(deps: PushDeps, due: Push): Promise<ClaimReport> {
   try {
     return await deps.store.transaction((tx) => claimAll(tx, deps, [due]));
   } catch (error) {
-    if (!isRowFault(error)) throw error;
-    const isHeld = failureKind(error) === 'lock_timeout';
+    if (!isDatabaseAnswer(error)) throw error;
+    const kind = failureKind(error);
+    const isRefused = isRowFault(error) && kind !== 'lock_timeout';
     await deps.store.transaction(async (tx) => {
       const [push] = await tx.lockReady([due.id]);
       if (push === undefined) return;
-      if (!isHeld)
+      if (isRefused)
         return await park(tx, deps, push, 'cannot_settle', 'the table refuses the row as it would have to be');
       const { attempt } = push;
       const runAt = addMs(await tx.now(), backoffMs(attempt, deps.random()));
-      const words = 'another transaction holds the row';
-      await tx.finishPush(push, { to: 'again', runAt, attempt: attempt + 1, errorCode: 'row_held', error: words });
+      const failed = whyLater(kind);
+      if (kind !== 'lock_timeout') deps.log.warn({ ...deps.stream.key, push: push.id, err: error }, 'push postponed');
+      await tx.finishPush(push, { to: 'again', runAt, attempt: attempt + 1, ...failed });
     });
-    return { calls: [], looked: 1, parked: isHeld ? 0 : 1 };
+    return { calls: [], looked: 1, parked: isRefused ? 1 : 0 };
   }
 }
 
-/** What one row can bring about, and its absence of the others' doing. */
-export function isRowFault(error: unknown): boolean {
-  const kind = failureKind(error);
-  return kind === 'lock_timeout' || kind === 'data' || kind === 'constraint' || kind === 'foreign_key';
-}
+/** What passes, or what somebody has to mend who needs no word of ours for it. */
+const whyLater = (kind: FailureKind) =>
+  kind === 'lock_timeout' || kind === 'serialization'
+    ? { errorCode: 'row_held', error: 'another transaction holds the row' }
+    : { errorCode: `database_${kind}`, error: 'the database does not do what is needed for the row' };
 
 async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Promise<ClaimReport> {
   const { twoWay, target } = deps.stream;

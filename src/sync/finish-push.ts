@@ -1,9 +1,8 @@
-import { failureKind } from '../db/failure.ts';
+import { failureKind, isDatabaseAnswer, isRowFault } from '../db/failure.ts';
 import type { Sighted } from '../model/apply.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
 import type { HeldPush } from '../model/push.ts';
-import { isRowFault } from './claim-pushes.ts';
 import { decideAnswer } from './decide-answer.ts';
 import { LeaseLostError } from './failures.ts';
 import { wantRead } from './look-again.ts';
@@ -61,17 +60,20 @@ export const moveOf = (push: HeldPush, move: PushMove): PushMove =>
 
 /**
  * Ends a push that was carried out. A row that cannot be had just now leaves what was seen with the token, so that it is
- * settled later without asking the source again; one that the table refuses waits for a person.
+ * settled later without asking the source again; one that the table refuses waits for a person. Of whatever else the
+ * database does not do the push stays held until its lease ends, and is settled then by what was seen.
  */
 export async function settleSafely(deps: PushDeps, settlement: Settlement): Promise<PushFate> {
   try {
     await settlePush(deps, settlement);
   } catch (error) {
     if (error instanceof LeaseLostError) return LOST;
-    if (!isRowFault(error)) throw error;
-    return failureKind(error) === 'lock_timeout'
-      ? await keepForLater(deps, settlement)
-      : await parkUnsettled(deps, settlement);
+    if (!isDatabaseAnswer(error)) throw error;
+    const kind = failureKind(error);
+    if (kind === 'lock_timeout' || kind === 'serialization') return await keepForLater(deps, settlement);
+    if (isRowFault(error)) return await parkUnsettled(deps, settlement);
+    await keepSeen(deps, settlement);
+    throw error;
   }
   await deps.crashPoint('C18');
   return SETTLED;
@@ -81,8 +83,7 @@ async function keepForLater(deps: PushDeps, { push: pushed, sighted }: Settlemen
   const code = 'row_held';
   const words = 'the source has done it; another transaction holds the row';
   return await withHeld(deps, pushed, async (tx, push) => {
-    const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
-    if (token !== null) await tx.saveToken({ ...token, echo: token.echo ?? sighted.seen });
+    await saveSeen(tx, push, sighted);
     const runAt = addMs(await tx.now(), MIN_HELD_WAIT_MS + backoffMs(0, deps.random()));
     await tx.finishPush(push, { to: 'unknown', runAt, errorCode: code, error: words });
     return { kind: 'unknown', code, words };
@@ -90,6 +91,18 @@ async function keepForLater(deps: PushDeps, { push: pushed, sighted }: Settlemen
 }
 
 const MIN_HELD_WAIT_MS = 100;
+
+async function keepSeen({ store }: PushDeps, { push: pushed, sighted }: Settlement): Promise<void> {
+  await store.transaction(async (tx) => {
+    const push = await tx.lockHeld(pushed);
+    if (push !== null) await saveSeen(tx, push, sighted);
+  });
+}
+
+async function saveSeen(tx: RecordTx, push: HeldPush, { seen }: Sighted): Promise<void> {
+  const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
+  if (token !== null) await tx.saveToken({ ...token, echo: token.echo ?? seen });
+}
 
 async function parkUnsettled(deps: PushDeps, { push: pushed, sighted }: Settlement): Promise<PushFate> {
   const code = 'cannot_settle';

@@ -1,4 +1,4 @@
-import { failureKind } from '../db/failure.ts';
+import { failureKind, isDatabaseAnswer } from '../db/failure.ts';
 import { allOf } from '../lib/all-of.ts';
 import { callPush } from './call-push.ts';
 import { claimPushes } from './claim-pushes.ts';
@@ -47,7 +47,7 @@ async function safely(deps: PushDeps, work: () => Promise<PushFate>): Promise<Pu
   try {
     return await work();
   } catch (error) {
-    if (failureKind(error) === 'other') throw error;
+    if (failureKind(error) === 'other' && !isDatabaseAnswer(error)) throw error;
     deps.log.warn({ ...deps.stream.key, err: error }, 'push interrupted; it is resolved when its lease ends');
     return { kind: 'lost' };
   }
