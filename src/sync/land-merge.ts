@@ -3,7 +3,7 @@ import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush } from '../model/push.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
 import { lookAgain } from './look-again.ts';
-import { type FieldConflict, type Merged, mergeRecord, shadowAfter } from './merge.ts';
+import { type FieldConflict, isSame, type Merged, mergeRecord, shadowAfter } from './merge.ts';
 import type { TwoWayStream } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 
@@ -26,12 +26,12 @@ export async function landMerge(
   const { keyProperty } = stream.target;
   if (row === null && push.op === 'create' && push.carries === 'request') {
     const stored = (await tx.writeRows([content])).get(String(content[keyProperty])) ?? content;
-    const next = liveState(stream, state, seen, content, stored);
+    const next = liveState(stream, held, { base: content, shadow: stored, isEffective: true });
     await tx.saveStates([next]);
     return await note(tx, held, next, null);
   }
   if (row === null) {
-    const next = liveState(stream, state, seen, content, content);
+    const next = liveState(stream, held, { base: content, shadow: content, isEffective: showsNews(held) });
     await tx.saveStates([next]);
     if (push.op === 'create' || push.carries === 'row') await lookAgain(tx, lookOf(held, keyOf(next)));
     return await note(tx, held, next, 'row_removed');
@@ -51,13 +51,19 @@ export async function landMerge(
   if (merged.kind === 'parked') return await openConflict(tx, held, row, merged.properties);
   const wanted: Content = { ...merged.row, [keyProperty]: content[keyProperty] ?? null };
   const stored = await landRow(tx, push.targetKey, String(wanted[keyProperty] ?? seen.externalId), wanted);
-  const next = liveState(stream, state, seen, content, shadowAfter(merged, content, stored));
+  const isEffective = showsNews(held) || !isSame(stored, row);
+  const shadow = shadowAfter(merged, content, stored);
+  const next = liveState(stream, held, { base: content, shadow, isEffective });
   await tx.saveStates([next]);
   await keepConflicts(tx, held, row, merged);
   if (merged.kept.size > 0) await lookAgain(tx, lookOf(held, keyOf(next)));
   else await tx.dropParked([push.targetKey, keyOf(next)]);
-  await note(tx, held, next, null);
+  await note(tx, held, next, isEffective ? null : 'unchanged');
 }
+
+/** The source made nothing of what was sent: its record is the one that we hold, so the answer is a mere sighting of it. */
+const showsNews = ({ seen, state }: Held): boolean =>
+  state.status !== 'live' || seen.hash !== state.baseHash || seen.version !== state.version;
 
 /** @returns the row as the table holds it. */
 async function landRow(tx: RecordTx, from: string, to: string, content: Content): Promise<Content> {
@@ -69,10 +75,8 @@ export const keyOf = (state: RecordState): string => state.targetKey ?? state.ex
 
 function liveState(
   { target }: TwoWayStream,
-  state: RecordState,
-  seen: Observation,
-  base: Content,
-  shadow: Content,
+  { state, seen }: Held,
+  { base, shadow, isEffective }: { readonly base: Content; readonly shadow: Content; readonly isEffective: boolean },
 ): RecordState {
   const key = base[target.keyProperty];
   const targetKey = key === undefined || key === null ? state.externalId : String(key);
@@ -87,7 +91,7 @@ function liveState(
     lo: seen.lo,
     hi: seen.hi,
     aliveAt: Math.max(state.aliveAt, seen.hi),
-    appliedSeq: state.appliedSeq + 1,
+    appliedSeq: state.appliedSeq + (isEffective ? 1 : 0),
     shadow,
     localVersion: state.localVersion,
   };
@@ -148,7 +152,7 @@ export async function note(
       reason,
       version,
       hash,
-      appliedSeq: reason === 'overtaken' ? null : state.appliedSeq,
+      appliedSeq: reason === 'overtaken' || reason === 'unchanged' ? null : state.appliedSeq,
       correlationId: null,
     },
   ]);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Db } from '../../../src/db/connect.ts';
 import { readDatabaseNow } from '../../../src/db/instants.ts';
 import type { SavedRequest } from '../../../src/model/push.ts';
@@ -35,6 +36,8 @@ export function createFakeShop(db: Db) {
     /** Requests that changed something. */
     writes: 0,
     knowsKeys: false,
+    /** A write that changes nothing makes a new version for all that. */
+    touches: true,
     /** Answers show the record. */
     showsRecord: true,
     normalise: (fields: { readonly [field: string]: unknown }) => fields,
@@ -76,6 +79,7 @@ export function createFakeShop(db: Db) {
       records.delete(id);
       return await done(null);
     }
+    if (!shop.touches && isDeepStrictEqual({ ...before, ...fields }, before)) return await done({ ...before });
     const record = { ...before, ...fields, version: before.version + 1 };
     records.set(id, record);
     return await done({ ...record });

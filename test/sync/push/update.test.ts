@@ -62,6 +62,24 @@ test('an edit made while a push is under way is sent by a second call, and survi
   t.ok(await world.isInLine('c1'));
 });
 
+test('a write of which the source makes nothing, for a row that is edited again, counts as no change of the record', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1', { name: 'PLAIN' });
+  const before = await world.stateOf('c1');
+  world.shop.touches = false;
+  world.shop.normalise = (fields) => ({ ...fields, name: String(fields.name).toUpperCase() });
+  await world.edited('c1', { full_name: 'plain' });
+  world.shop.fates = [{ kind: 'with', after: () => world.edited('c1', { full_name: 'Second' }) }];
+  await world.plan();
+  t.match(await world.push(), { settled: 1 });
+  t.equal((await world.stateOf('c1'))?.appliedSeq, before?.appliedSeq);
+  t.equal((await world.history('c1')).at(-1), 'push unchanged');
+  t.equal((await world.rowOf('c1'))?.full_name, 'Second');
+  await world.pushAll();
+  t.match(world.shop.records.get('c1'), { name: 'SECOND' });
+  t.equal((await world.stateOf('c1'))?.appliedSeq, Number(before?.appliedSeq) + 1);
+});
+
 test('what the source changed beside the pushed value arrives with the answer', async (t) => {
   const world = await createWorld(t);
   await world.known('c1');
