@@ -65,7 +65,10 @@ export async function findUncaptured(
   };
 }
 
-/** Reads the states of up to `limit` records in the order of their ids: keys of live ones whose row is gone, or stamped as deleted. */
+/**
+ * Reads the states of up to `limit` records in the order of their ids: keys of live ones whose row was stored and is gone, or
+ * stamped as deleted. A row that was never stored (a trigger of the user's kept it out) was removed by nobody.
+ */
 export async function findLostRows(
   db: Db,
   key: StreamKey,
@@ -76,7 +79,8 @@ export async function findLostRows(
   const [page] = await queryRows<{ last: string | null; count: number; found: string }>(
     db,
     sql`WITH page AS MATERIALIZED (
-          SELECT external_id, status, coalesce(target_key, external_id) AS key FROM sync.record_states
+          SELECT external_id, status = 'live' AND shadow IS NOT NULL AS is_stored, coalesce(target_key, external_id) AS key
+          FROM sync.record_states
           WHERE integration = ${key.integration} AND entity = ${key.entity} AND (${after}::text IS NULL OR external_id > ${after}::text)
           ORDER BY integration, entity, external_id LIMIT ${limit})
         SELECT (SELECT count(*)::int FROM page) AS count, (SELECT max(external_id) FROM page) AS last,
@@ -85,7 +89,7 @@ export async function findLostRows(
                   jsonb_build_object(${keyColumn(table).name}::text, g.key)) AS p
                 LEFT JOIN LATERAL (SELECT true AS is_there ${sql.raw(`FROM ${tableName(table)} AS t WHERE t.${column} = p.${column}
                   AND NOT (${stamped(table, 't')}) LIMIT 1`)}) AS r ON true
-                WHERE g.status = 'live' AND r.is_there IS NULL) AS found`,
+                WHERE g.is_stored AND r.is_there IS NULL) AS found`,
   );
   return {
     found: JSON.parse(page?.found ?? '[]'),

@@ -52,7 +52,7 @@ export async function readTargetRows(
 
 export type RowlessRecord = { readonly externalId: string; readonly targetKey: string };
 
-/** Live records whose row is not in the table (or is stamped as deleted), in the order of their ids, after an id. */
+/** Live records whose row was stored and is not in the table (or is stamped as deleted), in the order of their ids, after an id. */
 export async function findMissingRows(
   db: Db,
   key: StreamKey,
@@ -63,7 +63,7 @@ export async function findMissingRows(
   const rows = await queryRows<{ external_id: string; target_key: string }>(
     db,
     sql`SELECT s.external_id, coalesce(s.target_key, s.external_id) AS target_key FROM sync.record_states AS s
-        WHERE s.integration = ${key.integration} AND s.entity = ${key.entity} AND s.status = 'live'
+        WHERE s.integration = ${key.integration} AND s.entity = ${key.entity} AND s.status = 'live' AND s.shadow IS NOT NULL
           AND (${after}::text IS NULL OR s.external_id > ${after}::text)
           AND NOT EXISTS (SELECT 1 FROM ${sql.raw(`${tableName(table)} AS r`)},
                 jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},

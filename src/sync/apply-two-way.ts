@@ -4,6 +4,7 @@ import type { RecordState } from '../model/record-state.ts';
 import { auditRows } from './audit-rows.ts';
 import { type Folded, type FoldStream, foldRecord, groupById } from './fold.ts';
 import { type Landing, landRecords } from './land-records.ts';
+import { isWhole } from './merge.ts';
 import type { RecordTx } from './record-store.ts';
 import { takeIn } from './take-in.ts';
 import { matchesToken } from './token-match.ts';
@@ -37,7 +38,7 @@ export async function applyTwoWay(
   const contested: string[] = [];
   for (const [id, group] of groups) {
     const one = foldRecord(stream, known.get(id) ?? null, group, now);
-    if (one.state !== null || isUnlinked(known.get(id), one)) contested.push(id);
+    if (one.state !== null || isUnlinked(stream, known.get(id), one)) contested.push(id);
     else folded.push(one);
   }
   const unchanged = folded.filter(({ last, content }) => last === 'noop' && content !== null);
@@ -61,9 +62,12 @@ export async function applyTwoWay(
   return sightings.map((sighted) => outcomes.get(sighted) ?? { kind: 'noop' });
 }
 
-/** Live since before its rows were edited here: how the target stored it is not known yet, though the source shows nothing new. */
-const isUnlinked = (state: RecordState | undefined, { last, content }: Folded): boolean =>
-  state?.status === 'live' && state.shadow === null && last === 'noop' && content !== null;
+/**
+ * Live since before its rows were edited here, or since before a property was mapped: how the target stored it is not known
+ * yet, though the source shows nothing new.
+ */
+const isUnlinked = ({ target }: ApplyStream, state: RecordState | undefined, { last, content }: Folded): boolean =>
+  state?.status === 'live' && last === 'noop' && content !== null && !isWhole(state, target.contentProperties);
 
 /**
  * Counts what is seen again of writes of ours; nothing is decided by it. Of records that may have changed the tokens are at

@@ -1,7 +1,7 @@
 import type { Content } from '../model/observation.ts';
 import type { ParkReason, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
-import { dirtyProperties } from './merge.ts';
+import { dirtyProperties, isWhole } from './merge.ts';
 import { ifMatchOf } from './push-request.ts';
 import type { TwoWay } from './two-way.ts';
 
@@ -51,10 +51,13 @@ export function decideClaim(input: ClaimInput): Claim {
   const { state, row } = input;
   const isLive = state?.status === 'live';
   if (!isLive) return row === null ? NOTHING : decideCreate(input, row);
-  if (row === null) return decideRemoval(input, state);
-  // Its first sighting as a two-way record has not come: any difference could be the source's.
-  if (state.shadow === null) return { kind: 'reread' };
-  return decideUpdate(input, state, state.shadow, row);
+  const { shadow } = state;
+  // No row of it was ever stored, so none was removed either; and any difference could be the source's.
+  if (shadow === null) return { kind: 'reread' };
+  if (row === null) return decideRemoval(input, state, shadow);
+  // A property is mapped since the record was stored: how the source holds it would be overwritten unseen.
+  if (!isWhole(state, input.properties)) return { kind: 'reread' };
+  return decideUpdate(input, state, shadow, row);
 }
 
 function decideCreate(input: ClaimInput, row: Content): Claim {
@@ -75,17 +78,14 @@ function decideCreate(input: ClaimInput, row: Content): Claim {
   });
 }
 
-function decideRemoval(input: ClaimInput, state: RecordState): Claim {
+function decideRemoval(input: ClaimInput, state: RecordState, shadow: Content): Claim {
   const { localDeletes, writes } = input.twoWay;
   if (input.areDeletesHeld) {
     const words = 'so many rows were removed at once that a person has to say whether they were meant to be';
     return { kind: 'park', reason: 'mass_delete', words };
   }
   if (localDeletes === 'detach') return NOTHING;
-  if (localDeletes === 'restore' || writes.delete === null) {
-    const content = state.shadow ?? state.base;
-    return content === null ? { kind: 'reread' } : { kind: 'restore', content };
-  }
+  if (localDeletes === 'restore' || writes.delete === null) return { kind: 'restore', content: shadow };
   return withinBudget(input, {
     kind: 'call',
     op: 'delete',

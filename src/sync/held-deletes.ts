@@ -1,4 +1,3 @@
-import { wantRead } from './look-again.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { MissingRow, RecordTx } from './record-store.ts';
 
@@ -6,7 +5,7 @@ const BATCH_ROWS = 200;
 /** Rows that one call works off; what is left is worked off by another. */
 const MAX_BATCHES = 500;
 
-type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
+type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
 
 /** `rows`: removed rows that were released or written again. `isMore`: there are more of them. */
 export type ReleasedDeletes = { readonly rows: number; readonly isMore: boolean };
@@ -35,17 +34,16 @@ export async function discardDeletes(deps: HeldDeps, correlationId: string): Pro
     const rows = await tx.lockRows([...keys.values()].sort());
     const removed = [...keys].flatMap(([id, key]) => {
       const state = states.get(id);
-      return state?.status === 'live' && !rows.has(key) ? [{ state, key, content: state.shadow ?? state.base }] : [];
+      const { status, shadow } = state ?? {};
+      return state !== undefined && status === 'live' && shadow && !rows.has(key) ? [{ state, key, shadow }] : [];
     });
-    const stored = await tx.writeRows(removed.flatMap(({ content }) => (content === null ? [] : [content])));
-    await tx.saveStates(removed.map(({ state, key }) => ({ ...state, shadow: stored.get(key) ?? state.shadow })));
-    for (const { state, content } of removed) if (content === null) await wantRead(tx, state.externalId);
+    const stored = await tx.writeRows(removed.map(({ shadow }) => shadow));
+    await tx.saveStates(removed.map(({ state, key }) => ({ ...state, shadow: stored.get(key) ?? null })));
     await tx.dropPushes([...keys.values()]);
     await tx.dropParked([...keys.values()]);
     await tell(tx, missing, 'discard', correlationId);
   });
   if (!restored.isMore) await deps.store.transaction((tx) => tx.liftDeletes());
-  deps.wakeHints();
   return restored;
 }
 

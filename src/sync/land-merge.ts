@@ -25,13 +25,17 @@ export async function landMerge(
   const { push, seen, state } = held;
   const { keyProperty } = stream.target;
   if (row === null && push.op === 'create' && push.carries === 'request') {
-    const stored = (await tx.writeRows([content])).get(String(content[keyProperty])) ?? content;
+    const stored = (await tx.writeRows([content])).get(String(content[keyProperty])) ?? null;
     const next = liveState(stream, held, { base: content, shadow: stored, isEffective: true });
     await tx.saveStates([next]);
     return await note(tx, held, next, null);
   }
   if (row === null) {
-    const next = liveState(stream, held, { base: content, shadow: content, isEffective: showsNews(held) });
+    const next = liveState(stream, held, {
+      base: content,
+      shadow: isNeverStored(state) ? null : content,
+      isEffective: showsNews(held),
+    });
     await tx.saveStates([next]);
     if (push.op === 'create' || push.carries === 'row') await lookAgain(tx, lookOf(held, keyOf(next)));
     return await note(tx, held, next, 'row_removed');
@@ -65,6 +69,9 @@ export async function landMerge(
 const showsNews = ({ seen, state }: Held): boolean =>
   state.status !== 'live' || seen.hash !== state.baseHash || seen.version !== state.version;
 
+/** A trigger of the user's keeps its row out: it was not removed. */
+const isNeverStored = ({ status, shadow }: RecordState): boolean => status === 'live' && shadow === null;
+
 /** @returns the row as the table holds it. */
 async function landRow(tx: RecordTx, from: string, to: string, content: Content): Promise<Content> {
   if (from !== to) return (await tx.rekeyRow(from, content)) ?? content;
@@ -76,7 +83,11 @@ export const keyOf = (state: RecordState): string => state.targetKey ?? state.ex
 function liveState(
   { target }: TwoWayStream,
   { state, seen }: Held,
-  { base, shadow, isEffective }: { readonly base: Content; readonly shadow: Content; readonly isEffective: boolean },
+  {
+    base,
+    shadow,
+    isEffective,
+  }: { readonly base: Content; readonly shadow: Content | null; readonly isEffective: boolean },
 ): RecordState {
   const key = base[target.keyProperty];
   const targetKey = key === undefined || key === null ? state.externalId : String(key);

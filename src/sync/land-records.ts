@@ -6,7 +6,7 @@ import type { PushWish } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
 import { type Folded, type FoldStream, historyEntry, keyOf } from './fold.ts';
-import { isSame } from './merge.ts';
+import { isSame, isWhole } from './merge.ts';
 import { planRecord, type RecordPlan } from './plan-record.ts';
 import type { RecordTx } from './record-store.ts';
 import type { TwoWay } from './two-way.ts';
@@ -28,7 +28,7 @@ export async function landRecords(
   landings: readonly Landing[],
   now: Instant,
 ): Promise<Folded[]> {
-  const touching = landings.filter(touchesRow);
+  const touching = landings.filter((landing) => touchesRow(stream, landing));
   const planned = touching.length === 0 ? [] : await planAll(tx, stream, touching);
   const stored = await writeAll(tx, planned);
   const isPlanned = new Set(planned.map(({ folded }) => folded));
@@ -43,8 +43,9 @@ export async function landRecords(
 }
 
 /** The row changes, or it is not known yet how the target stored what the record already was. */
-const touchesRow = ({ folded, before }: Landing): boolean =>
-  folded.effect !== null || (before.status === 'live' && before.shadow === null && folded.last === 'noop');
+const touchesRow = ({ target }: LandStream, { folded, before }: Landing): boolean =>
+  folded.effect !== null ||
+  (before.status === 'live' && folded.last === 'noop' && !isWhole(before, target.contentProperties));
 
 async function planAll(tx: RecordTx, stream: LandStream, landings: readonly Landing[]): Promise<Planned[]> {
   const { twoWay } = stream;
@@ -75,8 +76,7 @@ export function planLanding(
   const row = rowOf(rows, landing.before, open, keyOf(next));
   const before = linked(stream, landing.before, row);
   const content = folded.effect?.kind === 'delete' ? null : (folded.effect?.content ?? folded.content);
-  // Nothing new at the source, and no row to link: whether it was removed here the full run's audit finds out.
-  if (folded.effect === null && row === null) return null;
+  if (folded.effect === null && row === null && !isFirstRow(stream, before)) return null;
   const plan = planRecord({
     ...{ twoWay: stream.twoWay, before, content, row, open, properties: stream.target.contentProperties },
     next: { ...next, base: content, shadow: before.shadow },
@@ -100,6 +100,13 @@ function rowOf(
   const found = rows.get(newKey);
   return found === undefined ? null : { key: newKey, content: found };
 }
+
+/**
+ * There is nothing new at the source, and no row to link: whether one was removed here the audit finds out. But a record from
+ * before its rows were edited here, of which none was stored since, gets its row.
+ */
+const isFirstRow = ({ twoWay }: LandStream, { base, shadow }: RecordState): boolean =>
+  base === null && shadow === null && twoWay.localDeletes !== 'detach';
 
 /** A record from before its rows were edited here: where the row is just what its source said, that is what was stored. */
 function linked({ mapper }: LandStream, before: RecordState, row: Row | null): RecordState {

@@ -89,9 +89,21 @@ export function shadowAfter(
   return shadow;
 }
 
-/** Properties whose value in the row is not what the source was last known to hold. */
+/**
+ * Properties whose value in the row is not what the source was last known to hold. One that nothing is known of counts where
+ * the row has a value.
+ */
 export const dirtyProperties = (row: Content, shadow: Content | null, properties: Iterable<string>): string[] =>
-  [...properties].filter((property) => !isSame(row[property], shadow?.[property]));
+  [...properties].filter((property) => !isSame(row[property] ?? null, shadow?.[property] ?? null));
+
+/** Each property is known as the source and the row held it: not of a record that was stored before one of them was mapped. */
+export const isWhole = (
+  { base, shadow }: { readonly base: Content | null; readonly shadow: Content | null },
+  properties: readonly string[],
+): boolean =>
+  base !== null &&
+  shadow !== null &&
+  properties.every((property) => base[property] !== undefined && shadow[property] !== undefined);
 
 /** Keys of nested values have no order: the database keeps none. */
 export const isSame = (left: JsonValue | undefined, right: JsonValue | undefined): boolean =>

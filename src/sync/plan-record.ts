@@ -50,8 +50,12 @@ export function planRecord(input: PlanInput): RecordPlan {
   const { content, row, before, open } = input;
   if (content === null) return row === null ? forget(input) : planRemoval(input, row);
   if (row !== null) return planMerge(input, content, row);
-  return before.status === 'live' || open !== null ? planMissing(input, content) : put(input, content);
+  return open !== null || wasStored(input, before) ? planMissing(input, content) : put(input, content);
 }
+
+/** Of a row that was never stored (a trigger of the user's kept it out) nobody removed any. A detached one is not known from it. */
+const wasStored = ({ twoWay }: PlanInput, { status, shadow }: RecordState): boolean =>
+  status === 'live' && (shadow !== null || twoWay.localDeletes === 'detach');
 
 const NOTHING = { write: { kind: 'nothing' }, pushes: null, conflicts: [] } as const;
 
@@ -163,7 +167,9 @@ function planMissing(input: PlanInput, content: Content): RecordPlan {
       const side = sideOf(input, twoWay.recordPolicy, twoWay.writes.delete !== null);
       if (side === 'park') return park(input, conflict('manual', null));
       if (side === 'remote') return put(input, content, [conflict(twoWay.recordPolicy, 'remote')]);
-      return { ...stay, pushes: keyOf(next), conflicts: [conflict(twoWay.recordPolicy, 'local')] };
+      // The removal is still to be brought to the source: the row counts as stored until it is.
+      const stateOf = () => ({ ...next, shadow: content });
+      return { ...stay, stateOf, pushes: keyOf(next), conflicts: [conflict(twoWay.recordPolicy, 'local')] };
     }
     default:
       return assertNever(twoWay.localDeletes);

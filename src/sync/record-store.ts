@@ -132,7 +132,7 @@ export type RecordTx = {
   readonly liftDeletes: () => Promise<void>;
   /** How many pushes were planned for removed rows since a moment, whatever became of them. */
   readonly countRemovals: (since: Instant) => Promise<number>;
-  /** Live records whose row is not in the table, in the order of their ids, after an id (null: from the first). */
+  /** Live records whose row was stored and is not in the table, in the order of their ids, after an id (null: from the first). */
   readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;
   readonly countLive: () => Promise<number>;
   /** The source refuses our credentials: everything but webhooks waits. */

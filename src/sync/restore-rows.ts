@@ -35,14 +35,15 @@ export async function takeBack(
   return stored;
 }
 
-/** Writes a row again that was removed here, and keeps word of it. The state's lock is held. */
+/** Writes a row again that was removed here, and keeps word of it, unless a trigger of the user's keeps it out. The state's lock is held. */
 export async function restoreRow(
   tx: RecordTx,
   { twoWay }: TwoWayStream,
   { state, targetKey, content }: { state: RecordState; targetKey: string; content: Content },
 ): Promise<void> {
-  const written = await tx.writeRows([content]);
-  await tx.saveStates([{ ...state, shadow: written.get(targetKey) ?? content }]);
+  const stored = (await tx.writeRows([content])).get(targetKey) ?? null;
+  await tx.saveStates([{ ...state, shadow: stored }]);
+  if (stored === null) return;
   await tx.recordConflicts([
     {
       externalId: state.externalId,

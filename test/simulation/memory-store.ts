@@ -153,9 +153,9 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: null });
     },
     async missingRows(after, limit) {
-      const missing = tables.states.values().flatMap(({ externalId, status, targetKey }) => {
+      const missing = tables.states.values().flatMap(({ externalId, status, targetKey, shadow }) => {
         const key = targetKey ?? externalId;
-        const isMissing = status === 'live' && tables.rows.get(key) === undefined;
+        const isMissing = status === 'live' && shadow !== null && tables.rows.get(key) === undefined;
         return isMissing && (after === null || externalId > after) ? [{ externalId, targetKey: key }] : [];
       });
       return missing.sort((left, right) => (left.externalId < right.externalId ? -1 : 1)).slice(0, limit);

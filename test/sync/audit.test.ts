@@ -132,6 +132,34 @@ test('a row that is gone is no edit where removals mean nothing', async (t) => {
   t.same(await auditAll(world), []);
 });
 
+test('a row that a trigger of the user’s kept out was removed by nobody', async (t) => {
+  for (const localDeletes of ['push', 'restore'] as const) {
+    const world = await setUp(t, { localDeletes });
+    await world.keepOut(500);
+    await world.apply([world.see('c4', { amount: 500 })]);
+    t.match(await world.stateOf('c4'), { status: 'live', shadow: null });
+    t.same(await auditAll(world), []);
+    t.same(await world.inTx((tx) => tx.missingRows(null, 10)), [], 'nothing that could be released');
+    await world.apply([world.see('c4', { amount: 500, name: 'There', version: 2 })]);
+    t.same(await world.conflicts(), [], 'nor is it taken for removed when the source changes it');
+    await world.remove('c1');
+    t.same(await auditAll(world), ['D c1']);
+    t.same(await world.inTx((tx) => tx.missingRows(null, 10)), [{ externalId: 'c1', targetKey: 'c1' }]);
+  }
+});
+
+test('a row that was missing when its mirror became two-way is written, and is no removal', async (t) => {
+  const world = await setUp(t, { localDeletes: 'push' });
+  await world.remove('c1');
+  await world.forgetStored('c1');
+  t.same(await auditAll(world), []);
+  t.same(await world.apply([world.see('c1', {}, { channel: 'page', isFullRun: true })], true), ['repair']);
+  t.match(await world.rowOf('c1'), { full_name: 'Name c1' });
+  t.match(await world.stateOf('c1'), { shadow: { name: 'Name c1' } });
+  t.same(await world.conflicts(), []);
+  t.same(await auditAll(world), []);
+});
+
 test('nothing is compared while a full run is owed, and it is looked at again a minute later', async (t) => {
   const world = await setUp(t);
   await world.edit('c1', { full_name: 'Hers' });

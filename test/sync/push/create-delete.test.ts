@@ -176,6 +176,28 @@ test('a removed row is written again where removals are not pushed, and that is 
   t.match(await world.conflicts(), [{ kind: 'deleted_here', outcome: 'remote' }]);
 });
 
+test('a row that a trigger of the user’s keeps out is written in vain once, and is not told as removed', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1', { amount: 500 });
+  await world.keepOut(500);
+  await world.removed('c1');
+  await world.pushAll();
+  t.match(await world.stateOf('c1'), { status: 'live', shadow: null });
+  t.same(await world.conflicts(), []);
+  t.same(await world.states(), ['delete done']);
+});
+
+test('a removal that wins over a change of the source is still carried out', async (t) => {
+  const world = await createWorld(t, { twoWay: { localDeletes: 'push', policy: 'target_wins' } });
+  await world.known('c1');
+  await world.remove('c1');
+  const changed = { name: 'There', version: 2 };
+  world.shop.change('c1', changed);
+  await world.apply([world.see('c1', changed)]);
+  await world.pushAll();
+  t.equal(world.shop.records.size, 0);
+});
+
 test('a removed row is left alone where its record is to be detached', async (t) => {
   const world = await createWorld(t, { twoWay: { localDeletes: 'detach' } });
   await world.known('c1');

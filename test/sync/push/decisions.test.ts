@@ -72,6 +72,7 @@ const claim = (over: Partial<ClaimInput> = {}) =>
 test('what a ready push means is decided by what its row holds, and never by what was planned', async (t) => {
   const edited = { ...ROW, name: 'Anna' };
   const none = { row: null };
+  const { price: _, ...old } = ROW;
   const cases: readonly [name: string, over: Partial<ClaimInput>, expected: object][] = [
     ['nothing differs', {}, { kind: 'drop', undo: [] }],
     ['an edit', { row: edited }, { kind: 'call', op: 'update', externalId: 'c1', patch: { name: 'Anna' }, undo: [] }],
@@ -79,6 +80,9 @@ test('what a ready push means is decided by what its row holds, and never by wha
     ['no shadow yet', { row: edited, state: live({ shadow: null }) }, { kind: 'reread' }],
     ['a read-only edit', { row: { ...ROW, amount: 2 } }, { kind: 'drop', undo: ['amount'] }],
     ['both', { row: { ...edited, amount: 2 } }, { kind: 'call', patch: { name: 'Anna' }, undo: ['amount'] }],
+    ['a row that was never stored', { ...none, state: live({ shadow: null }) }, { kind: 'reread' }],
+    ['a property mapped since', { row: { ...edited, price: '1' }, state: live({ shadow: old }) }, { kind: 'reread' }],
+    ['a property that only the row knows', { row: edited, state: live({ base: old }) }, { kind: 'reread' }],
     ['over budget', { row: edited, calls: 10 }, { kind: 'park', reason: 'loop_suspected' }],
     ['over budget, with nothing to send', { calls: 10 }, { kind: 'drop' }],
     ['a new row', { state: null }, { kind: 'call', op: 'create', externalId: null, ifMatch: null }],

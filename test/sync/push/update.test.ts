@@ -20,6 +20,37 @@ test('an edit reaches the source in one call that carries what was edited, and n
   t.same(await world.push(), { looked: 0, calls: 0, settled: 0, again: 0, unknown: 0, parked: 0 });
 });
 
+test('a property that is mapped since the record was stored is read before anything of the record is sent', async (t) => {
+  for (const sends of ['changes', 'record'] as const) {
+    const world = await createWorld(t, { twoWay: { writes: writesWith({ sends, ifMatch: 'version' }) } });
+    await world.known('c1');
+    await world.forgetProperty('c1', 'price');
+    await world.run(sql`UPDATE shop.customers SET price = NULL`);
+    await world.edited('c1', { full_name: 'Edited' });
+    await world.pushAll();
+    t.same(world.shop.sent, [], 'nothing yet');
+    t.same(await world.apply([world.see('c1', {}, { lo: Date.now() * 1_000, hi: Date.now() * 1_000 })]), ['repair']);
+    t.match(await world.rowOf('c1'), { full_name: 'Edited', price: '9.50' });
+    await world.pushAll();
+    t.match(world.shop.sent.map(bodyOf), [sends === 'changes' ? { name: 'Edited' } : { name: 'Edited', price: '9.5' }]);
+    t.match(world.shop.records.get('c1'), { name: 'Edited' });
+    t.same(await world.conflicts(), []);
+  }
+});
+
+test('what the row holds of a property mapped since gives way to the source, and is kept', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1');
+  await world.forgetProperty('c1', 'price');
+  await world.edited('c1', { price: '3' });
+  await world.pushAll();
+  await world.apply([world.see('c1')]);
+  t.match(await world.rowOf('c1'), { price: '9.50' });
+  t.match(await world.conflicts(), [{ kind: 'adopted', local: { price: '3' }, outcome: 'remote' }]);
+  await world.pushAll();
+  t.same(world.shop.sent, []);
+});
+
 test('edits of one row before its push join it', async (t) => {
   const world = await createWorld(t);
   await world.known('c1');

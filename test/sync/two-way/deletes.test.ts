@@ -43,6 +43,15 @@ test('a deletion meets an edit by the record’s policy, and no edit is dropped 
   }
 });
 
+test('a property that is mapped since is no edit that keeps a deleted record', async (t) => {
+  const world = await createWorld(t, { twoWay: { policy: 'target_wins' } });
+  await world.apply([world.see('c1')]);
+  await world.forgetProperty('c1', 'price');
+  await world.edit('c1', { price: null });
+  t.same(await world.apply([world.gone('c1')]), ['delete']);
+  t.same(await world.conflicts(), []);
+});
+
 test('a row cannot win over a deletion where the source takes no creates', async (t) => {
   const { writes } = twoWay();
   const world = await createWorld(t, { twoWay: { policy: 'target_wins', writes: { ...writes, create: null } } });

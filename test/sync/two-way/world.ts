@@ -178,6 +178,30 @@ export async function createTwoWay(t: Teardown, options: Options & { readonly da
       const changes = Object.entries(set).map(([column, value]) => sql`${sql.raw(column)} = ${value}`);
       await queryRows(db, sql`UPDATE shop.customers SET ${sql.join(changes, sql`, `)} WHERE id = ${id}`);
     },
+    /** From here on a trigger of the user's keeps new rows of such an amount out of the table. */
+    async keepOut(minimum: number): Promise<void> {
+      await queryRows(
+        db,
+        sql.raw(`CREATE OR REPLACE FUNCTION shop.keep_out() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN IF NEW.amount >= ${minimum} THEN RETURN NULL; END IF; RETURN NEW; END $$`),
+      );
+      await queryRows(
+        db,
+        sql`CREATE TRIGGER keep_out BEFORE INSERT ON shop.customers FOR EACH ROW EXECUTE FUNCTION shop.keep_out()`,
+      );
+    },
+    /** As a mirror left the record: nothing is known of how its row was stored. */
+    async forgetStored(id: string): Promise<void> {
+      await queryRows(db, sql`UPDATE sync.record_states SET base = NULL, shadow = NULL WHERE external_id = ${id}`);
+    },
+    /** As the record was stored before this property was mapped. */
+    async forgetProperty(id: string, property: string): Promise<void> {
+      await queryRows(
+        db,
+        sql`UPDATE sync.record_states SET base = base - ${property}::text, shadow = shadow - ${property}::text
+            WHERE external_id = ${id}`,
+      );
+    },
     async remove(id: string): Promise<void> {
       await queryRows(db, sql`DELETE FROM shop.customers WHERE id = ${id}`);
     },
