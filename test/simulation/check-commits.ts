@@ -52,12 +52,16 @@ export function createCommitChecker(deps: {
     else shown.set(id, place);
   }
 
-  /** The row of an insert, and one more that its own create came back as; while it is parked that may be. */
+  /**
+   * The row of an insert, and one more that its own create came back as; while it is parked that may be. Two records that the
+   * source has (or had, for whoever reads late) from two creates are no such rows: `checkWrites` asks whether both may be.
+   */
   function checkDouble(key: string): void {
     const ref = tables.rows.get(key)?.ref ?? null;
     if (ref === null) return;
     for (const [other, row] of tables.rows.rows) {
       if (other === key || row.ref !== ref) continue;
+      if (source.records.has(key) && source.records.has(other)) continue;
       const isParked = tables.pushes
         .values()
         .some(({ state, targetKey }) => state === 'parked' && (targetKey === other || targetKey === key));

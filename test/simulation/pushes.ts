@@ -12,7 +12,7 @@ import { isDue, isOpen } from './memory-outbox.ts';
 import type { Write } from './source-writes.ts';
 import type { Tables } from './tables.ts';
 import { KEY_HEADER } from './two-way.ts';
-import type { WorkerDeps } from './worker.ts';
+import type { SimulationStore, SimulationTx, WorkerDeps } from './worker.ts';
 
 const NEVER = new AbortController().signal;
 const PLANNED_AT_ONCE = 2;
@@ -37,11 +37,26 @@ export async function runPush(deps: WorkerDeps): Promise<never> {
 
 /** Finds out what became of writes that nobody knows about. */
 export async function runResolve(deps: WorkerDeps): Promise<never> {
-  const push = pushDepsOf(deps);
+  const push = pushDepsOf({ ...deps, store: forgetting(deps) });
   for (;;) {
     await deps.actor.idle(() => hasUnknown(deps));
     await resolveOnce({ ...push, stream: twoWayOf(deps.stream()) }, deps.pushesAtOnce, NEVER);
   }
+}
+
+/** An answer that reached a worker which then lost its lease has been told to nobody: the write's outcome is unknown. */
+function forgetting({ store, tables, writes }: WorkerDeps): SimulationStore {
+  const watched = (tx: SimulationTx): SimulationTx => ({
+    ...tx,
+    async claimUnknown(limit, leaseMs) {
+      const left = new Set<string>();
+      for (const { id, leaseExpiresAt } of tables.pushes.rows.values()) if (leaseExpiresAt !== null) left.add(id);
+      const claimed = await tx.claimUnknown(limit, leaseMs);
+      for (const { id, tokenId } of claimed) if (tokenId !== null && left.has(id)) writes.forgetAnswer(tokenId);
+      return claimed;
+    },
+  });
+  return { transaction: (work) => store.transaction((tx) => work(watched(tx))) };
 }
 
 const isBlocked = ({ tables, clock }: WorkerDeps): boolean => {

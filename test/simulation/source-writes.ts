@@ -46,7 +46,7 @@ export function createWrites(deps: ReadDeps & { trace: ((line: string) => void) 
   const remembered = new Map<string, Remembered>();
   const late: Late[] = [];
   const executed: Executed[] = [];
-  /** Answers of 2xx that reached us, by the write's own id. */
+  /** Answers of 2xx that reached us, and whoever was to act on them, by the write's own id. */
   const acknowledged = new Map<string, Executed>();
   /** Keys of the rows that records were created from. */
   const madeFrom = new Map<string, string>();
@@ -147,6 +147,7 @@ export function createWrites(deps: ReadDeps & { trace: ((line: string) => void) 
     executed,
     acknowledged,
     madeFrom,
+    forgetAnswer: (tokenId: string): void => void acknowledged.delete(tokenId),
     unknownOutcomes: () => unknown,
     hasLate: () => late.length > 0,
     /** Carries out a write whose sender has given up waiting, if its time has not passed. */
