@@ -103,8 +103,6 @@ async function refusedBy(
         title: 'The request does not fit',
         detail: resolved.why,
       });
-    case 'unfit':
-      return unfit(resolved.problems);
     default:
       return problemOf(resolved);
   }
@@ -113,9 +111,13 @@ async function refusedBy(
 /** What is to be decided now is shown with it. */
 const changed = (now: ListedConflict): ProblemError =>
   now.outcome === null
-    ? refusal('conflict-changed', 'Something was seen of the record since. Look at it as it is now, and decide anew.', {
-        conflict: show(now, 'record'),
-      })
+    ? refusal(
+        'conflict-changed',
+        'The record has changed since, here or at the source. Look at it as it is now, and decide anew.',
+        {
+          conflict: show(now, 'record'),
+        },
+      )
     : refusal('conflict-closed', 'It is decided already');
 
 async function find({ db }: OperatorOptions, id: string): Promise<ListedConflict> {

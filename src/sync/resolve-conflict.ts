@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
-import type { Conflict, ConflictOutcome, ConflictPolicy } from '../model/conflict.ts';
+import type { Conflict, ConflictOutcome, ConflictPolicy, NewConflict } from '../model/conflict.ts';
 import { addMs, BEFORE_ALL, type Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import type { RecordState } from '../model/record-state.ts';
-import { inOneTransaction, type Refused, refuse } from './edit.ts';
-import type { EditProblem } from './edit-values.ts';
+import { inOneTransaction, type Refused } from './edit.ts';
 import { withTargetKey } from './fold.ts';
+import { isSame } from './merge.ts';
 import { planRecord, type RecordPlan } from './plan-record.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
@@ -21,7 +21,6 @@ export type Resolved =
   | { readonly kind: 'resolved'; readonly pushId: string | null }
   | { readonly kind: 'changed' | 'closed' | 'in_flight' }
   | { readonly kind: 'impossible'; readonly why: string }
-  | { readonly kind: 'unfit'; readonly problems: readonly EditProblem[] }
   | Refused;
 
 type ResolveDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'crashPoint'>;
@@ -38,7 +37,7 @@ export function conflictTag({ id, kind, fields, base, local, remote, remoteVersi
 /**
  * Carries out what a person decides of an open conflict, in one transaction: what the source said last is taken as seen, the
  * row gets the chosen values, and those of ours that stand are pushed. `seen` is the conflict as it was decided upon; where
- * something was seen of the source since, nothing is done.
+ * something was seen of the source since, or the row was edited, nothing is done but to bring the conflict up to date.
  */
 export async function resolveConflict(
   deps: ResolveDeps,
@@ -47,6 +46,7 @@ export async function resolveConflict(
   correlationId: string,
 ): Promise<Resolved> {
   const { externalId } = seen;
+  const { contentProperties } = deps.stream.target;
   if (seen.outcome !== null) return { kind: 'closed' };
   if (externalId === null) return { kind: 'impossible', why: 'its record is not known at the source' };
   const resolved = await inOneTransaction(deps, async (tx): Promise<Resolved> => {
@@ -58,6 +58,11 @@ export async function resolveConflict(
     if (conflictTag(open) !== conflictTag(seen)) return { kind: 'changed' };
     if ((await tx.flightsOf([externalId])).size > 0) return { kind: 'in_flight' };
     const row = rows.get(seen.targetKey) ?? null;
+    const edited = editedSince(open, row, contentProperties);
+    if (edited !== null) {
+      await tx.recordConflicts([edited]);
+      return { kind: 'changed' };
+    }
     const why = whyImpossible(deps, open, state, row, resolution);
     if (why !== null) return { kind: 'impossible', why };
     const plan = planResolution(deps, { open, state, row, now: await tx.now() }, resolution);
@@ -66,12 +71,32 @@ export async function resolveConflict(
       return { kind: 'changed' };
     }
     const pushId = await carryOut(tx, deps, { open, state, plan }, outcomeOf(open, resolution));
-    await tellHistory(tx, open, state, outcomeOf(open, resolution), correlationId);
+    await tellHistory(tx, state, outcomeOf(open, resolution), correlationId);
     await deps.crashPoint('C21');
     return { kind: 'resolved', pushId };
   });
   if (resolved.kind === 'resolved') deps.wakePushes();
   return resolved;
+}
+
+/**
+ * The conflict as it is now that the row was edited since: with SQL that is possible while it is open, and no choice may write
+ * over a value that nobody has seen, nor that is kept nowhere. Null where the row is as it was.
+ */
+function editedSince(open: Conflict, row: Content | null, properties: readonly string[]): NewConflict | null {
+  const { base, local, remote } = open;
+  if (row === null || local === null) {
+    if (row === local) return null;
+    if (remote === null) return { ...open, local: row };
+    if (row === null) return { ...open, kind: 'deleted_here', fields: [], local: null };
+    const fields = properties.filter(
+      (property) => !isSame(row[property], remote[property]) && !isSame(base?.[property], remote[property]),
+    );
+    return { ...open, kind: 'both_changed', fields, local: row };
+  }
+  // Of a record that is gone all of the row is decided.
+  const decided = remote === null ? properties : open.fields;
+  return decided.every((property) => isSame(row[property], local[property])) ? null : { ...open, local: row };
 }
 
 /** A choice that the source cannot be told, or that is none for this conflict; null when nothing speaks against it. */
@@ -85,13 +110,16 @@ function whyImpossible(
   if (row !== null && status === 'live') {
     if (typeof resolution === 'string') return null;
     const missing = fields.filter((field) => !resolution.sides.has(field));
-    return missing.length === 0 ? null : `the choice leaves out ${missing.join(', ')}`;
+    if (missing.length > 0) return `the choice leaves out ${missing.join(', ')}`;
+    const isOther = [...resolution.sides.keys()].some((property) => !fields.includes(property));
+    return isOther ? `the choice names more than what is to be decided: ${fields.join(', ')}` : null;
   }
   if (typeof resolution === 'object') return 'the record is gone on one side: choose `local` or `remote` for all of it';
   if (resolution === 'remote') return null;
   if (status !== 'live' && twoWay.writes.create === null)
     return 'the definition says no `write.create`: it cannot be created again';
-  const isCarried = twoWay.writes.delete !== null && twoWay.localDeletes === 'push';
+  const isCarried =
+    twoWay.localDeletes === 'detach' || (twoWay.writes.delete !== null && twoWay.localDeletes === 'push');
   if (status === 'live' && !isCarried)
     return 'removals are not carried to the source: choose `remote`, and delete it there';
   return null;
@@ -117,8 +145,13 @@ function planResolution(
   };
   const content = state.status === 'live' ? open.remote : null;
   const values = typeof resolution === 'string' ? {} : resolution.values;
+  // Of a row that was removed the choice says what its removal means, not the definition.
+  const chosen =
+    resolution === 'local'
+      ? ({ recordPolicy: 'target_wins' } as const)
+      : ({ recordPolicy: 'source_wins', localDeletes: 'restore' } as const);
   return planRecord({
-    twoWay: { ...twoWay, policyOf: sideOf, recordPolicy: resolution === 'local' ? 'target_wins' : 'source_wins' },
+    twoWay: { ...twoWay, policyOf: sideOf, ...chosen },
     properties: target.contentProperties,
     before: state,
     next:
@@ -189,23 +222,20 @@ function outcomeOf({ fields }: Conflict, resolution: Resolution): ConflictOutcom
 
 const tellHistory = (
   tx: RecordTx,
-  { externalId }: Conflict,
-  { version, appliedSeq }: RecordState,
+  { externalId, version, appliedSeq }: RecordState,
   outcome: ConflictOutcome,
   correlationId: string,
 ): Promise<void> =>
-  externalId === null
-    ? refuse({ kind: 'no_record' })
-    : tx.appendHistory([
-        {
-          externalId,
-          channel: 'manual',
-          origin: { kind: 'operator', id: 'resolve' },
-          decision: 'conflict',
-          reason: `resolved_${outcome}`,
-          version,
-          hash: null,
-          appliedSeq,
-          correlationId,
-        },
-      ]);
+  tx.appendHistory([
+    {
+      externalId,
+      channel: 'manual',
+      origin: { kind: 'operator', id: 'resolve' },
+      decision: 'conflict',
+      reason: `resolved_${outcome}`,
+      version,
+      hash: null,
+      appliedSeq,
+      correlationId,
+    },
+  ]);

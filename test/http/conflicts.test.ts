@@ -30,7 +30,7 @@ async function meet(app: TestApp, crm: Crm, id: string, here: string, there: Par
 
 test('conflicts that a person decides', async (t) => {
   const { crm, app, send, read } = await startWorld(t, { conflict: 'manual' });
-  await load(app, crm, ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8']);
+  await load(app, crm, ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8', 'c9', 'c10', 'c11']);
   const openOf = async (id: string): Promise<ConflictDocument> => {
     const { conflicts } = await json<List>(app.get('/conflicts?state=open&integration=crm&entity=contacts'));
     const found = conflicts.find(({ recordId }) => recordId === id);
@@ -128,6 +128,54 @@ test('conflicts that a person decides', async (t) => {
     t.equal((await read('c3')).row?.age, 42);
   });
 
+  await t.test('an edit made while a conflict is open is decided anew, and no choice loses it', async (t) => {
+    await meet(app, crm, 'c9', `age = 40`, { age: 41, rev: 2 });
+    const before = await openOf('c9');
+    await app.sql(`UPDATE crm_contacts SET age = 77 WHERE external_id = 'c9'`);
+    for (const choose of ['remote', { age: { value: 5 } }]) {
+      await app.sql(`UPDATE crm_contacts SET age = age + 1 WHERE external_id = 'c9'`);
+      const problem = await expectProblem(
+        t,
+        await resolve(before.id, choose, { 'if-match': (await openOf('c9')).etag }),
+        409,
+      );
+      t.equal(problem.type, 'urn:syncline:problem:conflict-changed');
+    }
+    t.equal((await read('c9')).row?.age, 79);
+    const now = await openOf('c9');
+    t.match(now, { id: before.id, local: { age: 79 }, remote: { age: 41 } });
+    await expectProblem(t, await resolve(now.id, 'remote', { 'if-match': before.etag }), 409);
+    t.match(await json(resolve(now.id, 'remote', { 'if-match': now.etag })), { outcome: 'remote', local: { age: 79 } });
+    t.equal((await read('c9')).row?.age, 41);
+  });
+
+  await t.test('a row that is removed while its conflict is open is not deleted at the source unseen', async (t) => {
+    await meet(app, crm, 'c10', `age = 40`, { age: 41, rev: 2 });
+    const { id } = await openOf('c10');
+    await app.sql(`DELETE FROM crm_contacts WHERE external_id = 'c10'`);
+    await expectProblem(t, await resolve(id, 'local'), 409);
+    t.match(await openOf('c10'), { id, kind: 'deleted_here', local: null });
+    await app.sql(
+      `INSERT INTO crm_contacts (external_id, email_address, system, age) VALUES ('c10', 'again', 'crm', 43)`,
+    );
+    await expectProblem(t, await resolve(id, 'local'), 409);
+    t.match(await openOf('c10'), { id, kind: 'both_changed', fields: ['age'], local: { age: 43 } });
+    t.equal((await resolve(id, 'remote')).status, 200);
+    t.match(await read('c10'), { row: { age: 41, email_address: 'again' } });
+    await until('what only this side changed is sent', () => crm.records.get('c10')?.email === 'again');
+  });
+
+  await t.test('a choice that names what is not to be decided is refused, and writes nothing', async (t) => {
+    await meet(app, crm, 'c11', `age = 40`, { age: 41, rev: 2 });
+    const { id } = await openOf('c11');
+    for (const more of [{ agee: 'local' }, { name: 'local' }, { name: { value: 'unasked' } }]) {
+      const problem = await expectProblem(t, await resolve(id, { age: 'remote', ...more }), 422);
+      t.match(problem.detail, /age$/);
+    }
+    t.match(await read('c11'), { row: { age: 40, name: 'Name of c11' } });
+    t.equal((await resolve(id, { age: 'remote' })).status, 200);
+  });
+
   await t.test('of two decisions at once one is carried out', async (t) => {
     await meet(app, crm, 'c4', `age = 40`, { age: 41, rev: 2 });
     const { id } = await openOf('c4');
@@ -195,4 +243,21 @@ test('values that a policy overruled are kept, and found', async (t) => {
   t.match(conflicts, [
     { recordId: 'c0', outcome: 'remote', resolvedBy: 'policy', local: { age: 40 }, remote: { age: 41 } },
   ]);
+});
+
+test('a row that was removed comes back by a choice for the source, also where removals detach by now', async (t) => {
+  const { crm, app, send, read } = await startWorld(t, { conflict: 'manual', localDeletes: 'detach' });
+  await load(app, crm, ['c0', 'c1']);
+  await app.sql(`DELETE FROM crm_contacts`);
+  // As it was opened while the definition still said `push`.
+  await app.sql(`INSERT INTO sync.conflicts (integration, entity, external_id, target_key, kind, fields, base, remote, policy)
+    SELECT integration, entity, external_id, external_id, 'deleted_here', '{}', base, base, 'manual' FROM sync.record_states`);
+  const { conflicts } = await json<List>(app.get('/conflicts?state=open'));
+  const choose = async (id: string, side: string) =>
+    send('POST', `/conflicts/${conflicts.find(({ recordId }) => recordId === id)?.id}/resolve`, { choose: side });
+  t.equal((await choose('c0', 'remote')).status, 200);
+  t.match(await read('c0'), { row: { age: 30 }, twoWay: { dirty: [] } });
+  t.equal((await choose('c1', 'local')).status, 200);
+  t.match(await read('c1'), { row: null });
+  t.equal(crm.records.size, 2);
 });
