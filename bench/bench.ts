@@ -7,19 +7,20 @@ import { measureCapture } from './capture.ts';
 import { measureClient } from './client.ts';
 import { measureIngest } from './ingest.ts';
 import { createEmbedded, openPostgres, type Place } from './places.ts';
+import { measurePushes } from './push.ts';
 import { measureMemory, measureReconcile, measureStart } from './reconcile.ts';
 import { atLeast, atMost, createReport } from './report.ts';
 import type { Setting } from './setting.ts';
 
 const USAGE = `npm run bench -- [options]
   --quick          smaller and not repeated: minutes become one
-  --only PART      client, ingest, apply, capture, reconcile, memory or embedded; several times for several
+  --only PART      client, ingest, apply, capture, push, reconcile, memory or embedded; several times for several
   --postgres URL   a server to make databases on; default DATABASE_URL, else a private one
   --records N      of the large reconcile (default 200000)
   --json           the figures as JSON on standard output, everything else on standard error
   --profile        a CPU profile of every server, in bench/results/`;
 
-const PARTS = ['client', 'ingest', 'apply', 'capture', 'reconcile', 'memory', 'embedded'] as const;
+const PARTS = ['client', 'ingest', 'apply', 'capture', 'push', 'reconcile', 'memory', 'embedded'] as const;
 const RESULTS = join(import.meta.dirname, 'results');
 /** On the embedded database, whose runs are the slower ones. */
 const EMBEDDED_RECORDS = 20_000;
@@ -76,6 +77,7 @@ async function main(): Promise<void> {
         await measureLatency(setting, place);
       });
       await within('capture', (place) => measureCapture(setting, place));
+      await within('push', (place) => measurePushes(setting, place));
       for (const pageSize of [100, 1000])
         await within('reconcile', (place) => measureReconcile(setting, place, { pageSize, hasVersions: true }));
       await within('reconcile', (place) => measureReconcile(setting, place, { pageSize: 1000, hasVersions: false }));

@@ -72,6 +72,9 @@ const config: ConfigDefinition = {
             updatedAt: field('updated_at', isoDate),
             syncedAt: syncedAt(),
           },
+          ...(process.env.BENCH_WRITE === 'on'
+            ? { write: { update: { path: '/customers/{id}', ifMatch: true } } }
+            : {}),
         },
       },
     },
