@@ -1,9 +1,9 @@
 import { uuidv7 } from 'uuidv7';
 import type { Db } from './db/connect.ts';
 import { readDatabaseNow } from './db/instants.ts';
-import { allOf } from './lib/all-of.ts';
 import type { Log } from './lib/log.ts';
-import { findEditedStreams } from './store/local-changes.ts';
+import type { StreamKey } from './model/observation.ts';
+import { hasLocalChanges } from './store/local-changes.ts';
 import { applyTwoWay } from './sync/apply-two-way.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import type { Integration } from './sync/integration.ts';
@@ -23,7 +23,7 @@ const PLAN_BATCH = 500;
 /** Requests of one pass, side by side. */
 const PUSH_BATCH = 8;
 const RESOLVE_BATCH = 8;
-/** Passes of one integration at the same time: a slow answer holds up only those of its own pass. */
+/** Passes of one stream at the same time: a slow answer holds up only those of its own pass. */
 const PUSH_LOOPS = 2;
 /** How long a request under way may still be answered once the server stops. Then its outcome is unknown, and is resolved. */
 const CALL_GRACE_MS = 4_000;
@@ -51,14 +51,17 @@ export type TwoWayWorkers = {
   readonly loops: readonly TwoWayLoop[];
 };
 
-/** The way out: from captured edits to the sources, for every integration that has a two-way stream. Starts nothing. */
+/** The way out: from captured edits to the sources, for every two-way stream. Starts nothing. */
 export function createTwoWayWorkers(options: TwoWayOptions): TwoWayWorkers {
   const deps = new Map<string, PushDeps>();
   const loops: TwoWayLoop[] = [];
-  for (const [name, { streams }] of options.integrations) {
-    const own = [...streams.values()].flatMap((stream) => pushDepsOf(options, stream) ?? []);
-    for (const one of own) deps.set(streamName(one.stream.key), one);
-    if (own.length > 0) loops.push(...loopsOf(options, name, own));
+  for (const { streams } of options.integrations.values()) {
+    for (const stream of streams.values()) {
+      const own = pushDepsOf(options, stream);
+      if (own === null) continue;
+      deps.set(streamName(stream.key), own);
+      loops.push(...loopsOf(options, own));
+    }
   }
   return { deps, loops };
 }
@@ -67,7 +70,6 @@ function pushDepsOf(options: TwoWayOptions, stream: Stream): PushDeps | null {
   const { db, log, random, crashPoint, wakeHints } = options;
   const { twoWay } = stream;
   if (twoWay === null) return null;
-  const { integration } = stream.key;
   const twoWayStream = { ...stream, twoWay };
   return {
     stream: twoWayStream,
@@ -78,51 +80,37 @@ function pushDepsOf(options: TwoWayOptions, stream: Stream): PushDeps | null {
     random,
     log,
     wakePushes: () => {
-      for (let place = 0; place < PUSH_LOOPS; place++) options.wake(pushLoopOf(integration, place));
+      for (const name of pushLoopsOf(stream.key)) options.wake(name);
     },
     wakeHints,
     crashPoint,
   };
 }
 
-function loopsOf({ db }: TwoWayOptions, integration: string, own: readonly PushDeps[]): TwoWayLoop[] {
-  const plan = async (): Promise<boolean> => {
-    const edited = await findEditedStreams(
-      db,
-      own.map(({ stream }) => stream.key),
-    );
-    const names = new Set(edited.map(streamName));
-    let hasMore = false;
-    for (const deps of own) {
-      if (!names.has(streamName(deps.stream.key))) continue;
-      hasMore = (await planOnce(deps, PLAN_BATCH)).taken >= PLAN_BATCH || hasMore;
-    }
-    return hasMore;
-  };
+/** Each stream has loops of its own: neither a slow answer nor a table that is gone holds up the streams beside it. */
+function loopsOf({ db }: TwoWayOptions, deps: PushDeps): TwoWayLoop[] {
+  const { key } = deps.stream;
+  const plan = async (): Promise<boolean> =>
+    (await hasLocalChanges(db, key)) && (await planOnce(deps, PLAN_BATCH)).taken >= PLAN_BATCH;
   const push = async (signal: AbortSignal): Promise<boolean> => {
-    const reports = await withGrace(signal, (calls) => allOf(own.map((deps) => pushOnce(deps, PUSH_BATCH, calls))));
+    const { looked, settled } = await withGrace(signal, (calls) => pushOnce(deps, PUSH_BATCH, calls));
     // Those that could not be sent wait for their time, so only what went on is worth another look at once.
-    return reports.some(({ looked, settled }) => settled > 0 || looked >= PUSH_BATCH);
+    return settled > 0 || looked >= PUSH_BATCH;
   };
   const resolve = async (signal: AbortSignal): Promise<boolean> => {
-    const reports = await withGrace(signal, (calls) =>
-      allOf(own.map((deps) => resolveOnce(deps, RESOLVE_BATCH, calls))),
-    );
+    const { looked, unknown } = await withGrace(signal, (calls) => resolveOnce(deps, RESOLVE_BATCH, calls));
     // All of a full pass asked in vain: they wait for their time, as those behind them can.
-    return reports.some(({ looked, unknown }) => looked >= RESOLVE_BATCH && unknown < RESOLVE_BATCH);
+    return looked >= RESOLVE_BATCH && unknown < RESOLVE_BATCH;
   };
   return [
-    { name: `plan-${integration}`, pollMs: PLAN_POLL_MS, runOnce: plan },
-    ...Array.from({ length: PUSH_LOOPS }, (_, place) => ({
-      name: pushLoopOf(integration, place),
-      pollMs: PUSH_POLL_MS,
-      runOnce: push,
-    })),
-    { name: `resolve-${integration}`, pollMs: RESOLVE_POLL_MS, runOnce: resolve },
+    { name: `plan-${streamName(key)}`, pollMs: PLAN_POLL_MS, runOnce: plan },
+    ...pushLoopsOf(key).map((name) => ({ name, pollMs: PUSH_POLL_MS, runOnce: push })),
+    { name: `resolve-${streamName(key)}`, pollMs: RESOLVE_POLL_MS, runOnce: resolve },
   ];
 }
 
-const pushLoopOf = (integration: string, place: number): string => `push-${integration}-${place}`;
+const pushLoopsOf = (key: StreamKey): string[] =>
+  Array.from({ length: PUSH_LOOPS }, (_, place) => `push-${streamName(key)}-${place}`);
 
 /** A pass whose requests are cut off only some time after the server has begun to stop. */
 async function withGrace<T>(stopping: AbortSignal, run: (calls: AbortSignal) => Promise<T>): Promise<T> {
@@ -131,7 +119,9 @@ async function withGrace<T>(stopping: AbortSignal, run: (calls: AbortSignal) => 
   const onStop = (): void => {
     timer = setTimeout(() => calls.abort(), CALL_GRACE_MS);
   };
-  stopping.addEventListener('abort', onStop, { once: true });
+  // Nothing is begun any more: there is nothing to wait for.
+  if (stopping.aborted) calls.abort();
+  else stopping.addEventListener('abort', onStop, { once: true });
   try {
     return await run(calls.signal);
   } finally {

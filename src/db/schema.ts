@@ -226,6 +226,8 @@ export const streams = syncSchema.table(
     pausedReason: text('paused_reason'),
     /** Set while removals of rows are not pushed: why, in words. */
     heldDeletes: text('held_deletes'),
+    /** Removals of rows up to this moment were meant, as a person has said. */
+    deletesReleasedAt: instant('deletes_released_at'),
     /** Rows that no transaction from this one on has written were there when edits began to be captured, or are audited. */
     auditedXid: bigint('audited_xid', { mode: 'bigint' }),
   },

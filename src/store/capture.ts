@@ -149,16 +149,27 @@ export async function removeCapture(
 ): Promise<void> {
   await limitLockWait(tx, lockTimeoutMs);
   await dropFunction(tx, functionName);
+  await forgetAudit(tx, stream);
+}
+
+/**
+ * Makes a capture do nothing. Waits for no lock on the table, whose triggers go on calling it. Rows of the stream count as
+ * unknown from then on: what is written in the meantime is not an edit of a two-way stream.
+ */
+export async function silenceCapture(
+  tx: Db,
+  { functionName, stream }: Pick<FoundCapture, 'functionName' | 'stream'>,
+): Promise<void> {
+  await queryRows(tx, sql.raw(silenceStatement(functionName)));
+  await forgetAudit(tx, stream);
+}
+
+async function forgetAudit(tx: Db, stream: StreamKey | null): Promise<void> {
   if (stream === null) return;
   await queryRows(
     tx,
     sql`UPDATE sync.streams SET audited_xid = NULL WHERE integration = ${stream.integration} AND entity = ${stream.entity}`,
   );
-}
-
-/** Makes a capture do nothing. Waits for no lock on the table, whose triggers go on calling it. */
-export async function silenceCapture(db: Db, functionName: string): Promise<void> {
-  await queryRows(db, sql.raw(silenceStatement(functionName)));
 }
 
 export type LockHolder = { readonly pid: number /** ISO, UTC. */; readonly since: string | null };

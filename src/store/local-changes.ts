@@ -49,18 +49,16 @@ export async function addLocalChanges(
   );
 }
 
-/** Those of these streams that have captured edits. What an idle server asks several times a second: one look-up in an index each. */
-export async function findEditedStreams(db: Db, keys: readonly StreamKey[]): Promise<StreamKey[]> {
-  if (keys.length === 0) return [];
-  return await queryRows<StreamKey & Record<string, unknown>>(
+/** Whether a stream that is not paused has captured edits. What an idle server asks several times a second: one look-up in an index. */
+export async function hasLocalChanges(db: Db, { integration, entity }: StreamKey): Promise<boolean> {
+  const found = await queryRows(
     db,
-    sql`SELECT w.integration, w.entity
-        FROM unnest(${sql.param(keys.map(({ integration }) => integration))}::text[],
-                    ${sql.param(keys.map(({ entity }) => entity))}::text[]) AS w(integration, entity)
-        CROSS JOIN LATERAL (
-          SELECT FROM sync.local_changes AS l WHERE l.integration = w.integration AND l.entity = w.entity
-          ORDER BY l.integration, l.entity, l.id LIMIT 1) AS found`,
+    sql`SELECT 1 AS one FROM sync.local_changes AS l WHERE l.integration = ${integration} AND l.entity = ${entity}
+          AND NOT EXISTS (SELECT FROM sync.streams AS s
+                          WHERE s.integration = ${integration} AND s.entity = ${entity} AND s.paused_reason IS NOT NULL)
+        ORDER BY l.integration, l.entity, l.id LIMIT 1`,
   );
+  return found.length > 0;
 }
 
 export type Backlog = StreamKey & { /** Rows, not statements. */ readonly edits: number; readonly oldestAt: Instant };

@@ -119,13 +119,13 @@ export async function countCalls(db: Db, key: StreamKey, targetKey: string, sinc
   return row?.n ?? 0;
 }
 
-/** Pushes that were planned for removed rows since a moment, whatever became of them. */
+/** Pushes that were planned for rows that were removed after a moment, whatever became of them. */
 export async function countRemovals(db: Db, key: StreamKey, since: Instant): Promise<number> {
   const [row] = await queryRows<{ n: number }>(
     db,
     sql`SELECT count(*)::int AS n FROM sync.outbox_pushes
         WHERE integration = ${key.integration} AND entity = ${key.entity} AND op = 'delete'
-          AND edited_at >= to_timestamp(${since}::float8 / 1e6)`,
+          AND edited_at > to_timestamp(${since}::float8 / 1e6)`,
   );
   return row?.n ?? 0;
 }

@@ -98,13 +98,33 @@ export async function requireFullRun(tx: Db, key: StreamKey): Promise<void> {
   );
 }
 
-/** Why removals of rows are held back, in words; null while they are pushed. */
-export async function readHeldDeletes(db: Db, key: StreamKey): Promise<string | null> {
-  const [row] = await queryRows<{ held_deletes: string | null }>(
+/** Whether removals of rows are held back, and until when those were captured that a person has let go on. */
+export type DeleteHold = { readonly isHeld: boolean; readonly releasedAt: Instant | null };
+
+/** `isLocked`: nobody else changes it, or asks for it locked, before the transaction ends. */
+export async function readDeleteHold(
+  db: Db,
+  key: StreamKey,
+  { isLocked }: { readonly isLocked: boolean },
+): Promise<DeleteHold> {
+  const [row] = await queryRows<{ is_held: boolean; deletes_released_at: Instant | null }>(
     db,
-    sql`SELECT held_deletes FROM sync.streams WHERE integration = ${key.integration} AND entity = ${key.entity}`,
+    sql`SELECT held_deletes IS NOT NULL AS is_held, ${sql.raw(instantColumn('deletes_released_at'))} FROM sync.streams
+        WHERE integration = ${key.integration} AND entity = ${key.entity} ${sql.raw(isLocked ? 'FOR NO KEY UPDATE' : '')}`,
   );
-  return row?.held_deletes ?? null;
+  return { isHeld: row?.is_held ?? false, releasedAt: row?.deletes_released_at ?? null };
+}
+
+/** Lets removals go on that were captured until now. @returns that moment. */
+export async function releaseDeletes(tx: Db, key: StreamKey): Promise<Instant> {
+  const [row] = await queryRows<{ deletes_released_at: Instant }>(
+    tx,
+    sql`UPDATE sync.streams SET held_deletes = NULL, deletes_released_at = clock_timestamp()
+        WHERE integration = ${key.integration} AND entity = ${key.entity}
+        RETURNING ${sql.raw(instantColumn('deletes_released_at'))}`,
+  );
+  if (row === undefined) throw new TypeError('Removals are released of a stream that is registered');
+  return row.deletes_released_at;
 }
 
 /** Holds removals of rows back for a person, or (with null) lets them go on. The first reason stays. */

@@ -87,7 +87,7 @@ async function removeOne(session: Db, deps: CaptureDeps, found: FoundCapture): P
     deps.log.info(fields, 'edits are no longer captured: the stream is not two-way');
     return;
   }
-  await silenceCapture(session, functionName);
+  await session.transaction((tx) => silenceCapture(tx, found));
   deps.log.warn(fields, 'edits are no longer captured; the triggers stay until a start finds their table free');
 }
 

@@ -5,6 +5,7 @@ import { addMs } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import type { HeldPush, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
+import type { DeleteHold } from '../store/streams.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
 import { wantRead } from './look-again.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
@@ -67,6 +68,8 @@ const whyLater = (kind: FailureKind) =>
     ? { errorCode: 'row_held', error: 'another transaction holds the row' }
     : { errorCode: `database_${kind}`, error: 'the database does not do what is needed for the row' };
 
+const NOT_HELD: DeleteHold = { isHeld: false, releasedAt: null };
+
 async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Promise<ClaimReport> {
   const { twoWay, target } = deps.stream;
   const keys = due.map(({ targetKey }) => targetKey);
@@ -77,7 +80,7 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Pro
   const idsNow = await tx.findByTargetKey(keys);
   const ready = await tx.lockReady(due.map(({ id }) => id));
   const conflicts = await tx.openConflicts(keys);
-  const areDeletesHeld = keys.some((key) => !rows.has(key)) && (await tx.areDeletesHeld());
+  const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await tx.deleteHold();
   const since = addMs(await tx.now(), -twoWay.budget.perMs);
   const calls: Claimed[] = [];
   let parked = 0;
@@ -93,7 +96,7 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Pro
       row: rows.get(targetKey) ?? null,
       hasOpenConflict: conflicts.has(targetKey),
       calls: await tx.countCalls(targetKey, since),
-      areDeletesHeld,
+      deleteHold,
     });
     const done = await carryOut(tx, deps, { push, state, row: rows.get(targetKey) ?? null }, claim);
     if (done === 'parked') parked++;

@@ -1,6 +1,7 @@
 import type { Content } from '../model/observation.ts';
 import type { ParkReason, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
+import type { DeleteHold } from '../store/streams.ts';
 import { dirtyProperties, isWhole } from './merge.ts';
 import { ifMatchOf } from './push-request.ts';
 import type { TwoWay } from './two-way.ts';
@@ -17,7 +18,7 @@ export type ClaimInput = {
   readonly hasOpenConflict: boolean;
   /** Calls for the row within the time of its budget. */
   readonly calls: number;
-  readonly areDeletesHeld: boolean;
+  readonly deleteHold: DeleteHold;
 };
 
 /** What a ready push means now. Its content is never what was planned, always what the row holds. */
@@ -80,7 +81,9 @@ function decideCreate(input: ClaimInput, row: Content): Claim {
 
 function decideRemoval(input: ClaimInput, state: RecordState, shadow: Content): Claim {
   const { localDeletes, writes } = input.twoWay;
-  if (input.areDeletesHeld) {
+  const { isHeld, releasedAt } = input.deleteHold;
+  const isReleased = releasedAt !== null && input.push.editedAt <= releasedAt;
+  if (isHeld && !isReleased) {
     const words = 'so many rows were removed at once that a person has to say whether they were meant to be';
     return { kind: 'park', reason: 'mass_delete', words };
   }

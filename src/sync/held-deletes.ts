@@ -1,3 +1,4 @@
+import { isRowFault } from '../db/failure.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { MissingRow, RecordTx } from './record-store.ts';
 
@@ -7,16 +8,22 @@ const MAX_BATCHES = 500;
 
 type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
 
-/** `rows`: removed rows that were released or written again. `isMore`: there are more of them. */
-export type ReleasedDeletes = { readonly rows: number; readonly isMore: boolean };
+/**
+ * `rows`: removed rows that were released or written again. `refused`: those that the table does not take again, or that
+ * another transaction holds. `isMore`: there are more rows.
+ */
+export type ReleasedDeletes = { readonly rows: number; readonly refused: number; readonly isMore: boolean };
 
-/** Removals that were held back were meant: every record whose row is missing is looked at as removed. Safe to repeat. */
+/**
+ * Removals that were held back were meant: every record whose row is missing is looked at as removed. None of them is held
+ * back again, nor counts where later ones do. Safe to repeat.
+ */
 export async function releaseDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  await deps.store.transaction((tx) => tx.liftDeletes());
+  const releasedAt = await deps.store.transaction((tx) => tx.releaseDeletes());
   const released = await eachMissing(deps, async (tx, missing) => {
     const now = await tx.now();
     await tx.dropParked(missing.map(({ targetKey }) => targetKey));
-    await tx.ensurePushes(missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: now })));
+    await tx.ensurePushes(missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt })));
     await tell(tx, missing, 'release', correlationId);
   });
   deps.wakePushes();
@@ -39,33 +46,46 @@ export async function discardDeletes(deps: HeldDeps, correlationId: string): Pro
     });
     const stored = await tx.writeRows(removed.map(({ shadow }) => shadow));
     await tx.saveStates(removed.map(({ state, key }) => ({ ...state, shadow: stored.get(key) ?? null })));
-    await tx.dropPushes([...keys.values()]);
+    // Of a row that has come back meanwhile, what was edited is still to be sent.
+    await tx.dropPushes(removed.map(({ key }) => key));
     await tx.dropParked([...keys.values()]);
     await tell(tx, missing, 'discard', correlationId);
   });
-  if (!restored.isMore) await deps.store.transaction((tx) => tx.liftDeletes());
+  if (!restored.isMore && restored.refused === 0) await deps.store.transaction((tx) => tx.liftDeletes());
   return restored;
 }
 
-/** Batch by batch, each in a transaction of its own: one that fails leaves the others done. */
-async function eachMissing(
-  { store }: HeldDeps,
-  work: (tx: RecordTx, missing: readonly MissingRow[]) => Promise<void>,
-): Promise<ReleasedDeletes> {
+type Work = (tx: RecordTx, missing: readonly MissingRow[]) => Promise<void>;
+
+/** Batch by batch, each in a transaction of its own: one that fails leaves those before it done. */
+async function eachMissing({ store }: HeldDeps, work: Work): Promise<ReleasedDeletes> {
   let after: string | null = null;
   let rows = 0;
+  let refused = 0;
   for (let batch = 0; batch < MAX_BATCHES; batch++) {
     const from: string | null = after;
-    const missing: readonly MissingRow[] = await store.transaction(async (tx) => {
-      const found = await tx.missingRows(from, BATCH_ROWS);
-      if (found.length > 0) await work(tx, found);
-      return found;
-    });
-    rows += missing.length;
-    if (missing.length < BATCH_ROWS) return { rows, isMore: false };
+    const missing: readonly MissingRow[] = await store.transaction((tx) => tx.missingRows(from, BATCH_ROWS));
+    const done = missing.length === 0 ? 0 : await workOff(store, missing, work);
+    rows += done;
+    refused += missing.length - done;
+    if (missing.length < BATCH_ROWS) return { rows, refused, isMore: false };
     after = missing.at(-1)?.externalId ?? null;
   }
-  return { rows, isMore: true };
+  return { rows, refused, isMore: true };
+}
+
+/** Together, and where a row is in the way one by one. @returns how many could be done. */
+async function workOff(store: HeldDeps['store'], missing: readonly MissingRow[], work: Work): Promise<number> {
+  try {
+    await store.transaction((tx) => work(tx, missing));
+    return missing.length;
+  } catch (error) {
+    if (!isRowFault(error)) throw error;
+    if (missing.length === 1) return 0;
+  }
+  let done = 0;
+  for (const one of missing) done += await workOff(store, [one], work);
+  return done;
 }
 
 const tell = (

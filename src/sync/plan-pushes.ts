@@ -6,6 +6,8 @@ import type { LocalChange, RecordTx } from './record-store.ts';
 /** Removals count together for so long: a mass of them may come in many transactions. */
 const REMOVALS_WINDOW_MS = 600_000;
 
+type PlanDeps = Pick<PushDeps, 'stream' | 'store' | 'log' | 'wakePushes' | 'crashPoint'>;
+
 export type PlanReport = {
   /** Captured edits taken. */
   readonly taken: number;
@@ -20,7 +22,7 @@ export type PlanReport = {
  * What is pushed of a row is decided when its push is claimed. Too many removals at once hold all removals of the stream
  * back, until a person says whether they were meant.
  */
-export async function planOnce(deps: PushDeps, limit: number): Promise<PlanReport> {
+export async function planOnce(deps: PlanDeps, limit: number): Promise<PlanReport> {
   const report = await deps.store.transaction(async (tx) => {
     const changes = await tx.takeLocalChanges(limit);
     if (changes.length === 0) return { taken: 0, planned: 0, isHolding: false };
@@ -38,7 +40,7 @@ type Edited = { readonly edits: number; readonly editedAt: Instant; readonly isR
 
 async function planAll(
   tx: RecordTx,
-  deps: PushDeps,
+  deps: PlanDeps,
   changes: readonly LocalChange[],
 ): Promise<Omit<PlanReport, 'taken'>> {
   const { twoWay } = deps.stream;
@@ -62,7 +64,7 @@ async function planAll(
 /** A row that is stamped as deleted is removed as much as one that is gone, and counts as such where many are. */
 async function withStamped(
   tx: RecordTx,
-  { stream: { target } }: PushDeps,
+  { stream: { target } }: PlanDeps,
   edited: ReadonlyMap<string, Edited>,
 ): Promise<ReadonlyMap<string, Edited>> {
   if (target.deletedAtProperty === null) return edited;
@@ -84,20 +86,23 @@ function sumUp(changes: readonly LocalChange[]): Map<string, Edited> {
 /** @returns true when this pass began to hold removals back. */
 async function holdMassDelete(
   tx: RecordTx,
-  { stream }: PushDeps,
+  { stream }: PlanDeps,
   changes: readonly LocalChange[],
   wishes: readonly PushWish[],
   now: Instant,
 ): Promise<boolean> {
   const isEmptied = changes.some(({ op }) => op === 'T');
   const removals = wishes.filter(({ isRemoval }) => isRemoval).length;
-  if ((!isEmptied && removals === 0) || (await tx.areDeletesHeld())) return false;
+  if (!isEmptied && removals === 0) return false;
+  const { isHeld, releasedAt } = await tx.lockDeleteHold();
+  if (isHeld) return false;
   if (isEmptied) {
     await tx.holdDeletes('the table was emptied');
     return true;
   }
   const { minimum, maxShare } = stream.twoWay.massDelete;
-  const recent = removals + (await tx.countRemovals(addMs(now, -REMOVALS_WINDOW_MS)));
+  // Those that a person has released were looked at, however many they are.
+  const recent = removals + (await tx.countRemovals(Math.max(addMs(now, -REMOVALS_WINDOW_MS), releasedAt ?? 0)));
   if (recent <= minimum || recent <= maxShare * (await tx.countLive())) return false;
   await tx.holdDeletes(`${recent} rows were removed within ${REMOVALS_WINDOW_MS / 60_000} min`);
   return true;

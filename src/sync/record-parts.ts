@@ -13,7 +13,7 @@ import {
   saveStates,
 } from '../store/record-states.ts';
 import { pauseSource } from '../store/source-states.ts';
-import { holdDeletes, readHeldDeletes } from '../store/streams.ts';
+import { holdDeletes, readDeleteHold, releaseDeletes } from '../store/streams.ts';
 import { findMissingRows } from '../store/target-rows.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
@@ -42,6 +42,9 @@ export type RecordParts = Pick<
   | 'supersede'
   | 'holdDeletes'
   | 'areDeletesHeld'
+  | 'deleteHold'
+  | 'lockDeleteHold'
+  | 'releaseDeletes'
   | 'liftDeletes'
   | 'countLive'
   | 'pauseForAuth'
@@ -73,7 +76,10 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     },
     holdDeletes: (reason) => holdDeletes(tx, key, reason),
     liftDeletes: () => holdDeletes(tx, key, null),
-    areDeletesHeld: async () => (await readHeldDeletes(tx, key)) !== null,
+    areDeletesHeld: async () => (await readDeleteHold(tx, key, { isLocked: false })).isHeld,
+    deleteHold: () => readDeleteHold(tx, key, { isLocked: false }),
+    lockDeleteHold: () => readDeleteHold(tx, key, { isLocked: true }),
+    releaseDeletes: () => releaseDeletes(tx, key),
     countLive: () => countLive(tx, key),
     async pauseForAuth(detail) {
       await pauseSource(tx, key.integration, { reason: 'auth', detail });

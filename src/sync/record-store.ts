@@ -8,6 +8,7 @@ import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../mode
 import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
+import type { DeleteHold } from '../store/streams.ts';
 
 /**
  * What the two-way flows ask of the database, for one stream, inside one transaction. `openRecordTx` carries it out in SQL;
@@ -50,7 +51,7 @@ export type RecordTx = {
 
   /** Pushes in flight (`calling`, `unknown`) of these records. */
   readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
-  /** Creates of this stream that are not settled (`ready`, `calling`, `unknown`), oldest first, bounded. */
+  /** Creates of this stream that are in flight (`calling`, `unknown`), oldest first, bounded. */
   readonly openCreates: () => Promise<readonly Push[]>;
   /** When these rows were last edited, as far as captured and not yet sent. Only asked where the newest value wins. */
   readonly lastEditsOf: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Instant>>;
@@ -129,8 +130,13 @@ export type RecordTx = {
   /** Removals of rows are held back for a person: what is planned of them is parked. */
   readonly holdDeletes: (reason: string) => Promise<void>;
   readonly areDeletesHeld: () => Promise<boolean>;
+  readonly deleteHold: () => Promise<DeleteHold>;
+  /** Locked: of two that count removals to see whether to hold them, the second sees those of the first. */
+  readonly lockDeleteHold: () => Promise<DeleteHold>;
+  /** Lets removals go on, those that were captured until now for good. @returns that moment. */
+  readonly releaseDeletes: () => Promise<Instant>;
   readonly liftDeletes: () => Promise<void>;
-  /** How many pushes were planned for removed rows since a moment, whatever became of them. */
+  /** How many pushes were planned for rows that were removed after a moment, whatever became of them. */
   readonly countRemovals: (since: Instant) => Promise<number>;
   /** Live records whose row was stored and is not in the table, in the order of their ids, after an id (null: from the first). */
   readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;

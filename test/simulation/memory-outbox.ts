@@ -151,7 +151,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       for (const row of find(({ state, targetKey }) => state === 'parked' && targetKeys.includes(targetKey)))
         pushes.remove(row.id);
     },
-    countRemovals: async (since) => [...tables.removals.rows.values()].filter((at) => at >= since).length,
+    countRemovals: async (since) => [...tables.removals.rows.values()].filter((at) => at > since).length,
     async startCall(push, { leaseMs, ...call }) {
       const row = pushes.get(push.id);
       if (row?.state !== 'ready') recording.faults.push('a call is started for a push that is not ready');

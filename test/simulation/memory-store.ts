@@ -149,6 +149,13 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: reason });
     },
     areDeletesHeld: async () => tables.progress.get().heldDeletes !== null,
+    deleteHold: async () => deleteHold(tables),
+    lockDeleteHold: async () => deleteHold(tables),
+    async releaseDeletes() {
+      const releasedAt = clock.read();
+      tables.progress.set({ ...tables.progress.get(), heldDeletes: null, deletesReleasedAt: releasedAt });
+      return releasedAt;
+    },
     async liftDeletes() {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: null });
     },
@@ -180,3 +187,8 @@ function liveHolderOf(tables: Tables, state: RecordState): string | null {
   }
   return null;
 }
+
+const deleteHold = ({ progress }: Tables) => {
+  const { heldDeletes, deletesReleasedAt } = progress.get();
+  return { isHeld: heldDeletes !== null, releasedAt: deletesReleasedAt };
+};

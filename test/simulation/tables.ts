@@ -51,6 +51,7 @@ export type Progress = {
   readonly blockedUntil: Instant | null;
   readonly pausedForAuth: boolean;
   readonly heldDeletes: string | null;
+  readonly deletesReleasedAt: Instant | null;
 };
 
 export type DeadLetterRow = { readonly externalId: string; readonly code: string };
@@ -90,6 +91,7 @@ export function createTables() {
       blockedUntil: null,
       pausedForAuth: false,
       heldDeletes: null,
+      deletesReleasedAt: null,
     }),
   };
 }

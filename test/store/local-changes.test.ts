@@ -6,9 +6,10 @@ import {
   addLocalChanges,
   countLocalChanges,
   expireLocalChanges,
-  findEditedStreams,
+  hasLocalChanges,
   takeLocalChanges,
 } from '../../src/store/local-changes.ts';
+import { pauseStream, registerStream } from '../../src/store/streams.ts';
 import { createTestDatabase, type TestDatabase } from '../helpers/database.ts';
 
 const SHOP = { integration: 'shop', entity: 'customers' };
@@ -89,13 +90,17 @@ test('a table that was emptied is one edit without a row', async (t) => {
   t.match(await takeLocalChanges(db, SHOP, 10), [{ targetKey: '', op: 'T' }]);
 });
 
-test('streams with edits are found, and only those that were asked for', async (t) => {
+test('edits are found of the stream that they are of, unless it is paused', async (t) => {
   const db = await emptyDatabase();
-  t.same(await findEditedStreams(db, [SHOP, OTHER]), []);
+  await registerStream(db, OTHER, 'f');
+  t.equal(await hasLocalChanges(db, OTHER), false);
   await addLocalChanges(db, OTHER, 'U', ['a']);
-  t.same(await findEditedStreams(db, [SHOP, OTHER]), [OTHER]);
-  t.same(await findEditedStreams(db, [SHOP]), []);
-  t.same(await findEditedStreams(db, []), []);
+  t.equal(await hasLocalChanges(db, OTHER), true);
+  t.equal(await hasLocalChanges(db, SHOP), false);
+  await pauseStream(db, OTHER, 'its table is gone');
+  t.equal(await hasLocalChanges(db, OTHER), false);
+  await pauseStream(db, OTHER, null);
+  t.equal(await hasLocalChanges(db, OTHER), true);
 });
 
 test('the backlog counts rows and tells the oldest, by stream', async (t) => {

@@ -65,7 +65,7 @@ const claim = (over: Partial<ClaimInput> = {}) =>
     row: ROW,
     hasOpenConflict: false,
     calls: 0,
-    areDeletesHeld: false,
+    deleteHold: { isHeld: false, releasedAt: null },
     ...over,
   });
 
@@ -89,7 +89,16 @@ test('what a ready push means is decided by what its row holds, and never by wha
     ['a new row where a record was', { state: live({ status: 'tombstone' }) }, { kind: 'call', op: 'create' }],
     ['neither row nor record', { state: null, ...none }, { kind: 'drop' }],
     ['a removed row', none, { kind: 'call', op: 'delete', externalId: 'c1', patch: null, content: null }],
-    ['a removed row, held', { ...none, areDeletesHeld: true }, { kind: 'park', reason: 'mass_delete' }],
+    [
+      'a removed row, held',
+      { ...none, deleteHold: { isHeld: true, releasedAt: NOW - 1 } },
+      { kind: 'park', reason: 'mass_delete' },
+    ],
+    [
+      'a removed row, held after it was released',
+      { ...none, deleteHold: { isHeld: true, releasedAt: NOW } },
+      { kind: 'call', op: 'delete' },
+    ],
     ['a removed row to restore', { ...none, twoWay: twoWay() }, { kind: 'restore', content: ROW }],
     ['a removed row to detach', { ...none, twoWay: twoWay({ localDeletes: 'detach' }) }, { kind: 'drop' }],
     [

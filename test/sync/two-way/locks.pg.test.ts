@@ -2,9 +2,15 @@ import { sql } from 'drizzle-orm';
 import postgres from 'postgres';
 import file, { test } from 'tap';
 import { queryRows } from '../../../src/db/query.ts';
-import { createOnServer } from '../../helpers/database.ts';
+import type { PushWish } from '../../../src/model/push.ts';
+import { addLocalChanges } from '../../../src/store/local-changes.ts';
+import { type PlanReport, planOnce } from '../../../src/sync/plan-pushes.ts';
+import type { RecordTx } from '../../../src/sync/record-store.ts';
+import { createRecordStore } from '../../../src/sync/record-tx.ts';
+import { createOnServer, silentLog } from '../../helpers/database.ts';
 import { createPrivatePostgres, type PrivatePostgres, skipWithoutPostgres } from '../../helpers/postgres.ts';
-import { createTwoWay, type TwoWayWorld } from './world.ts';
+import { KEY } from '../world.ts';
+import { createTwoWay, type TwoWayWorld, twoWay } from './world.ts';
 
 const skip = skipWithoutPostgres();
 
@@ -94,3 +100,44 @@ test('a push that begins while a change waits for the record’s lock is not ove
   t.same(await applied, ['defer']);
   t.match(await world.rowOf('c1'), { price: '9.50' });
 });
+
+test('of two passes that plan removals at once, the second counts those of the first', { skip }, async (t) => {
+  const { world } = await setUp(t, { twoWay: { localDeletes: 'push', massDelete: { maxShare: 0, minimum: 3 } } });
+  const ids = ['c1', 'c2', 'c3', 'c4'];
+  await world.apply(ids.map((id) => world.see(id)));
+  for (const id of ids) await world.remove(id);
+  await addLocalChanges(world.db, KEY, 'D', ['c1', 'c2']);
+  await addLocalChanges(world.db, KEY, 'D', ['c3', 'c4']);
+  let other: Promise<PlanReport> | null = null;
+  let isDone = false;
+  const report = await planOnce(
+    planner(world, {
+      // This one has counted and not committed when the other begins.
+      async ensurePushes(tx, wishes) {
+        other ??= planOnce(planner(world, {}), 1).finally(() => {
+          isDone = true;
+        });
+        await blocked(world, () => isDone);
+        return await tx.ensurePushes(wishes);
+      },
+    }),
+    1,
+  );
+  t.match(report, { planned: 2, isHolding: false });
+  t.match(await other, { planned: 2, isHolding: true });
+});
+
+type Steps = { ensurePushes?: (tx: RecordTx, wishes: readonly PushWish[]) => Promise<ReadonlyMap<string, string>> };
+
+function planner({ db, stream }: TwoWayWorld, { ensurePushes }: Steps): Parameters<typeof planOnce>[0] {
+  const { transaction } = createRecordStore(db, stream);
+  const stepsOf = (tx: RecordTx): RecordTx =>
+    ensurePushes === undefined ? tx : { ...tx, ensurePushes: (wishes) => ensurePushes(tx, wishes) };
+  return {
+    stream: { ...stream, twoWay: stream.twoWay ?? twoWay() },
+    store: { transaction: (work) => transaction((tx) => work(stepsOf(tx))) },
+    log: { ...silentLog, debug() {} },
+    wakePushes: () => {},
+    crashPoint: () => {},
+  };
+}

@@ -1,0 +1,1 @@
+ALTER TABLE "sync"."streams" ADD COLUMN "deletes_released_at" timestamp (6) with time zone;

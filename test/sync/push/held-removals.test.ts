@@ -1,0 +1,88 @@
+import { sql } from 'drizzle-orm';
+import file, { test } from 'tap';
+import { queryRows } from '../../../src/db/query.ts';
+import { discardDeletes, releaseDeletes } from '../../../src/sync/held-deletes.ts';
+import type { PushDeps } from '../../../src/sync/push-deps.ts';
+import type { RecordTx } from '../../../src/sync/record-store.ts';
+import { sharePushes } from './world.ts';
+
+const createWorld = sharePushes(file);
+type World = Awaited<ReturnType<typeof createWorld>>;
+
+/** Twenty records, of which more than four removed at once are too many. */
+async function createLarge(t: Parameters<typeof createWorld>[0]): Promise<World> {
+  const world = await createWorld(t, { twoWay: { localDeletes: 'push', massDelete: { maxShare: 0.1, minimum: 3 } } });
+  for (let number = 10; number < 30; number++) await world.known(`c${number}`);
+  return world;
+}
+
+/** Five are removed, and held back. */
+async function createHeld(t: Parameters<typeof createWorld>[0]): Promise<World> {
+  const world = await createLarge(t);
+  await world.removed('c10', 'c11', 'c12', 'c13', 'c14');
+  await world.plan();
+  await world.push();
+  return world;
+}
+
+/** As `deps`, with other steps in its transactions. */
+const withSteps = (deps: PushDeps, stepsOf: (tx: RecordTx) => Partial<RecordTx>): PushDeps => ({
+  ...deps,
+  store: { transaction: (work) => deps.store.transaction((tx) => work({ ...tx, ...stepsOf(tx) })) },
+});
+
+test('removals that were released go out, though more rows are removed before they have', async (t) => {
+  const world = await createHeld(t);
+  t.same(await releaseDeletes(world.deps, 'c'), { rows: 5, refused: 0, isMore: false });
+  await world.push(2);
+  await world.removed('c20');
+  t.match(await world.plan(), { isHolding: false });
+  for (let pass = 0; pass < 3; pass++) await world.push(2);
+  t.equal(world.shop.records.size, 14);
+});
+
+test('too many removals after a release are held back, and what was released goes out all the same', async (t) => {
+  const world = await createHeld(t);
+  await releaseDeletes(world.deps, 'c');
+  await world.removed('c20', 'c21', 'c22', 'c23');
+  t.match(await world.plan(), { isHolding: true });
+  await world.push(20);
+  t.same(
+    [...world.shop.records.keys()].filter((id) => id < 'c15'),
+    [],
+  );
+  t.equal(world.shop.records.size, 15);
+  t.equal((await world.states()).filter((state) => state === 'delete parked mass_delete').length, 4);
+});
+
+test('a row that the table refuses does not keep the others from being written again, and removals stay held', async (t) => {
+  const world = await createHeld(t);
+  await queryRows(world.db, sql.raw(`ALTER TABLE shop.customers ADD CONSTRAINT not_c10 CHECK (id <> 'c10')`));
+  t.teardown(() => queryRows(world.db, sql.raw('ALTER TABLE shop.customers DROP CONSTRAINT IF EXISTS not_c10')));
+  t.same(await discardDeletes(world.deps, 'c'), { rows: 4, refused: 1, isMore: false });
+  t.equal((await world.rows()).length, 19);
+  t.same(await world.inTx((tx) => tx.areDeletesHeld()), true);
+  await queryRows(world.db, sql.raw('ALTER TABLE shop.customers DROP CONSTRAINT not_c10'));
+  t.same(await discardDeletes(world.deps, 'c'), { rows: 1, refused: 0, isMore: false });
+  t.equal((await world.rows()).length, 20);
+  t.same(await world.inTx((tx) => tx.areDeletesHeld()), false);
+  await world.pushAll();
+  t.equal(world.shop.records.size, 20);
+});
+
+test('a row that comes back with an edit while removals are discarded keeps its push', async (t) => {
+  const world = await createHeld(t);
+  const deps = withSteps(world.deps, (tx) => ({
+    async missingRows(after, limit) {
+      const found = await tx.missingRows(after, limit);
+      await tx.writeRows([{ id: 'c10', name: 'Back', amount: 1, price: '9.5', tags: ['a'], code: null }]);
+      const now = await tx.now();
+      await tx.ensurePushes([{ targetKey: 'c10', externalId: 'c10', edits: 1, runAt: now, editedAt: now }]);
+      return found;
+    },
+  }));
+  await discardDeletes(deps, 'c');
+  await world.pushAll();
+  t.equal(world.shop.records.get('c10')?.name, 'Back');
+  t.match(await world.rowOf('c10'), { full_name: 'Back' });
+});
