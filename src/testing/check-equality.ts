@@ -2,6 +2,7 @@ import type { Content } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
 import { findDamagedRows, readRow } from '../store/target.ts';
 import type { Stream } from '../sync/stream.ts';
+import { quote } from './check-sql.ts';
 import type { World } from './check-world.ts';
 import type { Records } from './stand-in.ts';
 
@@ -22,23 +23,27 @@ export const isEqual = ({ missing, surplus, different }: EntityDifference): bool
 
 const PAGE = 200;
 
-/** Records that wait for a person's decision, by entity: their sides may differ. */
-async function readOpen({ query }: World): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+/** Records whose conflict waits for a person, by entity: their sides may differ. With `mayPark` those of parked pushes too. */
+async function readOpen({ query }: World, mayPark: boolean): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   const open = new Map<string, Set<string>>();
   const rows = await query(`
     SELECT entity, external_id, target_key FROM sync.conflicts WHERE outcome IS NULL
-    UNION SELECT entity, external_id, target_key FROM sync.outbox_pushes WHERE state = 'parked'`);
+    UNION SELECT entity, external_id, target_key FROM sync.outbox_pushes WHERE state = 'parked' AND ${mayPark}`);
   for (const { entity, external_id, target_key } of rows) {
     const ids = open.get(String(entity)) ?? new Set();
-    open.set(String(entity), ids.add(String(external_id)).add(String(target_key)));
+    if (external_id !== null) ids.add(String(external_id));
+    open.set(String(entity), ids.add(String(target_key)));
   }
   return open;
 }
 
 /** Compares every record with its row, as the mapping says what the row must hold and the database what is equal. */
-export async function compareAll(world: World): Promise<readonly EntityDifference[]> {
+export async function compareAll(
+  world: World,
+  { mayPark }: { readonly mayPark: boolean },
+): Promise<readonly EntityDifference[]> {
   const differences: EntityDifference[] = [];
-  const open = await readOpen(world);
+  const open = await readOpen(world, mayPark);
   for (const [entity, stream] of world.streams) {
     const records = world.standIn.records.get(entity);
     if (records !== undefined)
@@ -68,8 +73,8 @@ async function compareEntity(world: World, { entity, stream, records, open }: Co
     );
     for (const place of damaged) {
       const [id = '', content = {}] = page[place] ?? [];
-      const properties = await differingProperties(world, target, content);
       if (open.has(id)) continue;
+      const properties = await differingProperties(world, target, content);
       if (properties === null) missing.push(id);
       else different.push({ id, properties });
     }
@@ -114,5 +119,3 @@ async function livingKeys(world: World, target: TargetTable): Promise<string[]> 
   );
   return rows.map((row) => String(row.key));
 }
-
-export const quote = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;

@@ -1,13 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
-import { findDamagedRows } from '../store/target.ts';
 import type { Stream } from '../sync/stream.ts';
 import type { TwoWay } from '../sync/two-way.ts';
-import { livingRecords, quote } from './check-equality.ts';
+import { missingRecords, wordsOfCounts } from './check-counts.ts';
+import { livingRecords } from './check-equality.ts';
+import { findLostEdits, type LocalEdit, wordsOfLostEdits } from './check-lost-edits.ts';
+import { literal, quote } from './check-sql.ts';
+import type { WaitingPushes } from './check-waiting.ts';
 import type { World } from './check-world.ts';
+import { type JsonObject, mergeJson } from './json.ts';
 import type { Random } from './random.ts';
-import type { Records, StandInEntity } from './stand-in.ts';
+import type { SourceHistory } from './source-history.ts';
+import { type Records, type StandInEntity, trimmed } from './stand-in.ts';
 
 /** Edits rows of one two-way entity as its users would, and knows what should have come of it. */
 export type LocalEditor = {
@@ -20,10 +24,8 @@ export type LocalEditor = {
   remove(): Promise<void>;
   /** What was done so far. */
   counts(): LocalCounts;
-  /** Last edits whose value stands nowhere: neither in its row nor among the conflicts. */
-  lostEdits(): Promise<readonly string[]>;
-  /** Records with more writes than edits, in words. */
-  excessWrites(): readonly string[];
+  /** What should have come of it and did not, in words. `waiting`: what of this entity waits for a person. */
+  problems(waiting: readonly WaitingPushes[]): Promise<readonly string[]>;
 };
 
 export type LocalCounts = {
@@ -39,6 +41,7 @@ type Parts = {
   readonly stream: Stream;
   readonly twoWay: TwoWay;
   readonly records: Records;
+  readonly history: SourceHistory;
   readonly own: StandInEntity;
   readonly random: Random;
 };
@@ -48,10 +51,13 @@ const MAX_EDITS_OF_A_ROW = 3;
 const MAX_PICKS = 20;
 
 export function createLocalEditor(parts: Parts): LocalEditor {
-  const { world, stream, twoWay, records, own, random } = parts;
+  const { world, entity, stream, twoWay, records, history, own, random } = parts;
   const { target, mapper } = stream;
   const edits = new Map<string, number>();
-  const last = new Map<string, { property: string; value: JsonValue }>();
+  /** The last of each property, by record. */
+  const last = new Map<string, Map<string, LocalEdit>>();
+  const made: LocalEdit[] = [];
+  const removed = new Map<string, string>();
   const counts = { updated: 0, created: 0, removed: 0 };
   const refused = new Set<string>();
   const table = `${quote(target.schema)}.${quote(target.name)}`;
@@ -62,89 +68,107 @@ export function createLocalEditor(parts: Parts): LocalEditor {
     const mapped = mapper.map(record);
     return mapped.kind === 'mapped' ? mapped.content : null;
   };
-  const makeContent = (id: string) => contentOf(records.form.stamp(own.makeRecord(id, random), Date.now(), null));
+  const stamped = (record: JsonObject) => records.form.stamp(record, Date.now(), null);
+  /** What a user might write, and how the source would show it. */
+  const makeContent = (id: string) => {
+    const record = own.makeRecord(id, random);
+    const content = contentOf(stamped(record));
+    const normal = contentOf(stamped(Object(mergeJson(record, (own.normalise ?? trimmed)(record)))));
+    return content === null ? null : { content, normal: normal ?? content };
+  };
+  const editsOf = (row: { id: string; key: string } | null, made: Content, normal: Content): LocalEdit[] =>
+    Object.entries(made).map(([property, value]) => ({
+      id: row?.id ?? null,
+      key: row?.key ?? null,
+      property,
+      values: [value, normal[property] ?? null],
+      since: history.place(),
+    }));
   /** A record that may be edited once more, and what its row holds. */
-  const pick = (): { id: string; content: Content } | null => {
+  const pick = (): { id: string; key: string; content: Content } | null => {
     const living = livingRecords(records).filter(([id]) => (edits.get(id) ?? 0) < MAX_EDITS_OF_A_ROW);
     if (living.length === 0) return null;
     for (let left = MAX_PICKS; left > 0; left--) {
       const [id, record] = living[random.whole(0, living.length - 1)] ?? ['', null];
       const content = contentOf(record);
-      if (content !== null) return { id, content };
+      if (content !== null) return { id, key: String(content[target.keyProperty]), content };
     }
     return null;
   };
-  const keyIs = (content: Content) =>
-    `t.${columnOf(target.keyProperty)}::text = ${literal(String(content[target.keyProperty]))}`;
+  /** Where a record was changed before its deletion could be sent, its row may come back: a conflict says so. */
+  const stillThere = async (): Promise<ReadonlyMap<string, string>> => {
+    const kept = await world.query(
+      `SELECT external_id FROM sync.conflicts WHERE entity = ${literal(entity)} AND kind = 'deleted_here'`,
+    );
+    const living = new Set(livingRecords(records).map(([id]) => id));
+    for (const { external_id } of kept) living.delete(String(external_id));
+    return new Map([...removed].filter(([id]) => living.has(id)));
+  };
+  const keyIs = (key: string) => `t.${columnOf(target.keyProperty)}::text = ${literal(key)}`;
 
   return {
-    entity: parts.entity,
+    entity,
     async update() {
       const picked = pick();
       const other = picked === null ? null : makeContent(picked.id);
       if (picked === null || other === null) return;
-      const { id, content } = picked;
-      const differing = [...twoWay.writable].filter((name) => !isDeepStrictEqual(content[name], other[name]));
+      const { id, key, content } = picked;
+      const differing = [...twoWay.writable].filter((name) => !isDeepStrictEqual(content[name], other.content[name]));
       const property = differing[random.whole(0, Math.max(0, differing.length - 1))];
-      const value = property === undefined ? undefined : other[property];
+      const value = property === undefined ? undefined : other.content[property];
       if (property === undefined || value === undefined) return;
       const row = literal(JSON.stringify({ [target.columns[property]?.name ?? '']: value }));
+      // Before the statement: its push may be at the source before the statement is known to be done.
+      const [edit] = editsOf(picked, { [property]: value }, other.normal);
       const written = await world.query(
         `UPDATE ${table} AS t SET ${columnOf(property)} = p.${columnOf(property)}
-         FROM jsonb_populate_record(NULL::${table}, ${row}::jsonb) AS p WHERE ${keyIs(content)} RETURNING 1 AS one`,
+         FROM jsonb_populate_record(NULL::${table}, ${row}::jsonb) AS p WHERE ${keyIs(key)} RETURNING 1 AS one`,
       );
-      if (written.length === 0) return;
+      if (written.length === 0 || edit === undefined) return;
       counts.updated += 1;
       count(id);
-      last.set(id, { property, value });
+      last.set(id, (last.get(id) ?? new Map()).set(property, edit));
     },
     async create() {
-      if (twoWay.writes.create === null) return;
-      const made = makeContent(world.standIn.newId());
-      const body = Object.fromEntries([...twoWay.creatable].map((property) => [property, made?.[property] ?? null]));
-      const answer = await world.call('POST', `/records/${parts.integration}/${parts.entity}`, body);
-      if (answer.status < 300) counts.created += 1;
-      else
+      const { create } = twoWay.writes;
+      const one = create === null ? null : makeContent(world.standIn.newId());
+      if (create === null || one === null) return;
+      const body = Object.fromEntries(
+        [...twoWay.creatable].map((property) => [property, one.content[property] ?? null]),
+      );
+      const sent = Object.entries(body).filter(([, value]) => value !== null || create.nulls === 'send');
+      const expected = editsOf(null, Object.fromEntries(sent), one.normal);
+      const answer = await world.call('POST', `/records/${parts.integration}/${entity}`, body);
+      if (answer.status < 300) {
+        counts.created += 1;
+        made.push(...expected);
+      } else {
         refused.add(
-          `POST /records/${parts.integration}/${parts.entity}: ${String(Object(answer.body).detail ?? answer.status)}`,
+          `POST /records/${parts.integration}/${entity}: ${String(Object(answer.body).detail ?? answer.status)}`,
         );
+      }
     },
     async remove() {
       const picked = twoWay.localDeletes === 'push' ? pick() : null;
       if (picked === null) return;
-      const gone = await world.query(`DELETE FROM ${table} AS t WHERE ${keyIs(picked.content)} RETURNING 1 AS one`);
+      const gone = await world.query(`DELETE FROM ${table} AS t WHERE ${keyIs(picked.key)} RETURNING 1 AS one`);
       if (gone.length === 0) return;
       counts.removed += 1;
       count(picked.id);
       last.delete(picked.id);
+      removed.set(picked.id, picked.key);
     },
     counts: () => ({ ...counts, refused: [...refused] }),
-    async lostEdits() {
-      const kept = await world.query(
-        `SELECT external_id, fields FROM sync.conflicts WHERE entity = ${literal(parts.entity)} AND external_id IS NOT NULL`,
-      );
-      const isKept = (id: string) => kept.some((conflict) => conflict.external_id === id);
-      const lost: string[] = [];
-      for (const [id, { property, value }] of last) {
-        const content = contentOf(records.records.get(id)?.record ?? null);
-        if (content === null || isKept(id)) continue;
-        const narrow = { ...target, contentProperties: [property] };
-        const damaged = await findDamagedRows(world.db, narrow, [{ ...content, [property]: value }]);
-        if (damaged.length > 0) lost.push(`${id} in ${property}`);
-      }
-      return lost;
-    },
-    excessWrites() {
-      const byRecord = world.standIn.source.writeCounts().byRecord[parts.entity] ?? {};
-      const all = Object.entries(byRecord);
-      const madeCount = all.reduce((sum, [, { created }]) => sum + created, 0);
-      const excess = all.flatMap(([id, { executed, created }]) => {
-        const allowed = (edits.get(id) ?? 0) + created;
-        return executed > allowed ? [`${id}: ${executed} writes for ${allowed} edits`] : [];
-      });
-      return madeCount > counts.created ? [`${madeCount} records made for ${counts.created} rows`, ...excess] : excess;
+    async problems(waiting) {
+      const edited = { entity, target, history, contentOf: (record: unknown) => contentOf(stamped(Object(record))) };
+      const writes = world.standIn.source.writeCounts().byRecord[entity] ?? {};
+      const done = { entity, edits, created: counts.created, stillThere: await stillThere(), writes, waiting };
+      // What a record that was never made would hold is no edit of its own.
+      const ofNewRows = missingRecords(done) > 0 ? [] : made;
+      const all = [...[...last.values()].flatMap(valuesOf), ...ofNewRows];
+      return [...wordsOfLostEdits(edited, await findLostEdits(world, edited, all), all), ...wordsOfCounts(done)];
     },
   };
 }
 
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+const valuesOf = <Value>(map: ReadonlyMap<string, Value>): Value[] => [...map.values()];

@@ -4,6 +4,7 @@ import { wayBackOf } from '../define/way-back.ts';
 import { durationMs } from '../lib/duration.ts';
 import type { EntityDifference } from './check-equality.ts';
 import { isEqual } from './check-equality.ts';
+import { readWaiting, wordsOfWaiting } from './check-waiting.ts';
 import type { RunReport, World } from './check-world.ts';
 import type { StandInEntity } from './stand-in.ts';
 
@@ -77,12 +78,10 @@ export async function reasonsOf(world: World, { definition, entities, maxLagMs }
     }
   }
   const waiting = await world.query(`
-    SELECT entity, 'pushes parked: ' || park_reason AS what, count(*)::int AS count, min(error) AS example
-      FROM sync.outbox_pushes WHERE state = 'parked' GROUP BY 1, 2
-    UNION ALL SELECT entity, 'conflicts open: ' || kind, count(*)::int, NULL FROM sync.conflicts WHERE outcome IS NULL GROUP BY 1, 2`);
-  for (const { entity, what, count, example } of waiting) {
-    reasons.push(`${entity}: ${count} ${what}${example === null ? '' : `, such as: ${example}`}`);
-  }
+    SELECT entity, 'conflicts open: ' || kind AS what, count(*)::int AS count
+      FROM sync.conflicts WHERE outcome IS NULL GROUP BY 1, 2`);
+  for (const { entity, what, count } of waiting) reasons.push(`${entity}: ${count} ${what}`);
+  reasons.push(...(await readWaiting(world)).filter(({ state }) => state === 'parked').map(wordsOfWaiting));
   const letters = await world.query(
     `SELECT entity, error_code, min(message) AS message, count(*)::int AS count FROM sync.dead_letters
      WHERE state = 'open' GROUP BY entity, error_code ORDER BY count DESC LIMIT 10`,

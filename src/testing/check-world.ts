@@ -29,7 +29,9 @@ export type World = {
 
 export type CallAnswer = { readonly status: number; readonly body: unknown };
 
-const POLL_MS = 50;
+const FIRST_POLL_MS = 20;
+const MAX_POLL_MS = 160;
+const BUSY_MS = 50;
 /** A scheduled run may stand in the way of ours; there is no schedule here, so this is a bound and no wait. */
 const MAX_RUN_TRIES = 20;
 
@@ -82,15 +84,17 @@ export async function openWorld(
         const answer = await call('POST', '/sync/reconcile?wait=true', { integration: name, mode });
         if (answer.status < 300) return runsOf(answer.body);
         if (answer.status !== 409 || left === 0) throw new Error(`POST /sync/reconcile: answered ${answer.status}`);
-        await wait(POLL_MS);
+        await wait(BUSY_MS);
       }
     },
     async settle(maxMs) {
-      for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+      let pollMs = FIRST_POLL_MS;
+      for (let waitedMs = 0; ; waitedMs += pollMs) {
         const left = await query(LEFT);
         if (left.length === 0) return null;
         if (waitedMs >= maxMs) return left.map((row) => `${row.count} × ${row.what}`).join(', ');
-        await wait(POLL_MS);
+        pollMs = Math.min(MAX_POLL_MS, pollMs * 2);
+        await wait(pollMs);
       }
     },
     async close() {

@@ -9,7 +9,7 @@ import type { Answer } from './answer.ts';
 import type { Entry, View } from './collection.ts';
 import { isJsonObject, type JsonObject, valueAt, withValueAt } from './json.ts';
 import type { Ledger } from './ledger.ts';
-import type { Dialect, Operation, SourceRequest, Written } from './operation.ts';
+import { type Dialect, decodeSegment, type Operation, type SourceRequest, type Written } from './operation.ts';
 import { readSince } from './record-version.ts';
 import { itemsOf, type ServerPaging, serverPagingOf } from './server-paging.ts';
 import { entityTagOf, NOT_FOUND, type WriteRules, writeChange, writeNew, writeRemoval } from './write.ts';
@@ -228,8 +228,9 @@ function createMatcher(
     if (query.some(([name, value]) => request.query.has(name) && request.query.get(name) !== String(value)))
       return null;
     if (!body.every(([name, value]) => isLike(valueAt(request.body, `['${name}']`), value))) return null;
-    const id = match.groups?.id;
-    return { id: id === undefined ? undefined : decodeURIComponent(id) };
+    const id = match.groups?.id === undefined ? undefined : decodeSegment(match.groups.id);
+    // An id that cannot be read is nobody's.
+    return id === null ? null : { id };
   };
 }
 

@@ -25,8 +25,10 @@ export type HostileSourceOptions = {
   readonly tickMs?: number;
   readonly nowMs: () => number;
   readonly settings?: SettingsPatch;
-  /** Header that carries idempotency keys. Default `idempotency-key`. */
-  readonly keyHeader?: string;
+  /** Header that carries idempotency keys, or that of each kind of records by its name. Default `idempotency-key`. */
+  readonly keyHeader?: string | ((resource: string) => string);
+  /** Told of each change as it becomes visible. */
+  readonly onChange?: (change: Change) => void;
   /**
    * What a webhook says of a change; null where the source sends none. `isFalse`: with content that never was and that would
    * win over every true one. Default: `{ type: 'customers.updated', timestamp, data }`, of a deletion with the id only.
@@ -63,6 +65,7 @@ export type HostileSource = {
 };
 
 const DEFAULT_TICK_MS = 1_000;
+const DEFAULT_KEY_HEADER = 'idempotency-key';
 const MAX_DRAIN_MS = 60_000;
 
 export function createHostileSource(options: HostileSourceOptions): HostileSource {
@@ -82,6 +85,11 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
     settings,
     messageOf: options.messageOf ?? plainMessage,
   });
+  const announce = (change: Change) => {
+    options.onChange?.(change);
+    sender.announce(change);
+  };
+  const { keyHeader = DEFAULT_KEY_HEADER } = options;
   const dialects: Dialect[] = [];
   const afterWrites = new Map<string, (id: string) => Promise<void>>();
   const underWay = new Set<Promise<void>>();
@@ -122,7 +130,7 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
         return null;
       },
       keys: createIdempotencyStore({ nowMs: clock.nowMs, ttlMs: () => current.idempotencyTtlMs }),
-      keyHeader: (options.keyHeader ?? 'idempotency-key').toLowerCase(),
+      keyHeaderOf: (resource) => (typeof keyHeader === 'string' ? keyHeader : keyHeader(resource)).toLowerCase(),
       writeCounts,
       onWritten(resource, id) {
         const following = afterWrites.get(resource)?.(id) ?? Promise.resolve();
@@ -137,7 +145,7 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
     clock,
     counters,
     add(form, dialectOf) {
-      const ledger = createLedger(form, { clock, counters, announce: sender.announce });
+      const ledger = createLedger(form, { clock, counters, announce });
       dialects.push(dialectOf(ledger));
       afterWrites.set(form.name, (id) => follow(ledger, id));
       return ledger;

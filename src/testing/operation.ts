@@ -34,3 +34,12 @@ export type Operation =
 
 /** How records are spoken of over HTTP; null where a request is about others. */
 export type Dialect = (request: SourceRequest) => Operation | null;
+
+/** A part of a path as it was before it was written into one; null where that is no text, as `%ff`. */
+export function decodeSegment(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,7 +1,7 @@
 import type { Answer } from './answer.ts';
 import type { Entry, PageQuery, View } from './collection.ts';
 import type { Ledger } from './ledger.ts';
-import type { Dialect, SourceRequest } from './operation.ts';
+import { type Dialect, decodeSegment, type SourceRequest } from './operation.ts';
 import {
   entityTagOf,
   METHOD_NOT_ALLOWED,
@@ -66,11 +66,7 @@ function idIn(path: string, base: string): string | null | undefined {
   if (path === base) return null;
   const id = path.startsWith(`${base}/`) ? path.slice(base.length + 1) : '';
   if (id === '' || id.includes('/')) return undefined;
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return undefined;
-  }
+  return decodeSegment(id) ?? undefined;
 }
 
 function listRecords<Record>(view: View<Record>, versions: 'time' | 'counter', { query }: SourceRequest): Answer {

@@ -24,8 +24,8 @@ export type ServeDeps = {
   readonly ownRoutes: OwnRoutes;
   readonly operationOf: (request: SourceRequest) => Operation | null;
   readonly keys: IdempotencyStore;
-  /** Header of the request that carries the idempotency key. */
-  readonly keyHeader: string;
+  /** Header of a request that carries the idempotency key, in lower case: sources have one for each kind of records. */
+  readonly keyHeaderOf: (resource: string) => string;
   readonly writeCounts: ReturnType<typeof createWriteCounts>;
   /** Told of each write that was done, but for those of a kept answer. */
   readonly onWritten: (resource: string, id: string) => void;
@@ -35,6 +35,7 @@ export type ServeDeps = {
 type WriteOperation = Extract<Operation, { kind: 'write' }>;
 type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly url: URL };
 
+const BASE = 'http://source';
 const MAX_BODY_BYTES = 1_048_576;
 const UNAUTHORIZED: Answer = { status: 401, body: { error: 'unauthorized' } };
 const SERVER_ERROR: Answer = { status: 500, body: { error: 'internal' } };
@@ -47,8 +48,10 @@ const rateLimited = (retryAfterS: number): Answer => ({
 /** The source's HTTP face. Routes of its owner have no faults. */
 export function createListener(deps: ServeDeps): RequestListener {
   return (request, response) => {
-    const exchange = { request, response, url: new URL(request.url ?? '/', 'http://source') };
-    answerRequest(deps, exchange).catch((error: unknown) =>
+    // Not every text that HTTP takes for a path is one: `//` names a host that is empty.
+    const { url: path = '/' } = request;
+    if (!URL.canParse(path, BASE)) return sendAnswer(response, { status: 400, body: { error: 'bad_request' } });
+    answerRequest(deps, { request, response, url: new URL(path, BASE) }).catch((error: unknown) =>
       response.destroy(error instanceof Error ? error : undefined),
     );
   };
@@ -130,7 +133,7 @@ async function answerWrite(
 ): Promise<void> {
   const { counters, settings, random, closing } = deps;
   const { writes } = counters;
-  const header = request.headers[deps.keyHeader];
+  const header = request.headers[deps.keyHeaderOf(operation.resource)];
   const key = typeof header === 'string' && header !== '' ? header : null;
   writes.received++;
   deps.writeCounts.received(operation.resource, operation.id, key);

@@ -11,6 +11,7 @@ import type { Ledger } from './ledger.ts';
 import { createRandom, type Random } from './random.ts';
 import { versionWriter, withVersion } from './record-version.ts';
 import type { SettingsPatch } from './settings.ts';
+import { createSourceHistory, type SourceHistory } from './source-history.ts';
 
 /** What is known of a source beside its definition. */
 export type SourceFacts = Partial<Pick<EntityDefinition, 'key' | 'version' | 'read' | 'deletes' | 'write'>>;
@@ -39,6 +40,8 @@ export type StandIn = {
   readonly source: HostileSource;
   /** By entity. */
   readonly records: ReadonlyMap<string, Records>;
+  /** By entity: what became of the records since they were first put in. */
+  readonly histories: ReadonlyMap<string, SourceHistory>;
   readonly random: Random;
   newId(): string;
   /** Parameters that came and that the source does not know, by endpoint. */
@@ -79,7 +82,8 @@ export function createStandIn(
     ]),
   );
   const { webhook } = definition;
-  const idempotency = entities.find(({ twoWay }) => twoWay?.idempotency != null)?.twoWay?.idempotency;
+  const keyHeaders = new Map(entities.map(({ name, twoWay }) => [name, twoWay?.idempotency?.header]));
+  const histories = new Map(entities.map(({ name }) => [name, createSourceHistory()]));
   const source = createHostileSource({
     seed,
     token: TOKEN,
@@ -87,7 +91,10 @@ export function createStandIn(
     tickMs,
     nowMs: Date.now,
     settings,
-    keyHeader: idempotency?.header ?? 'idempotency-key',
+    keyHeader: (name) => keyHeaders.get(name) ?? 'idempotency-key',
+    onChange({ resource, id, record }) {
+      if (isJsonObject(record)) histories.get(resource)?.addState(id, record);
+    },
     messageOf: webhook === undefined ? () => null : createEvents(webhook, eventEntities),
   });
   const ids = createRandom(seed, 'ids');
@@ -98,6 +105,12 @@ export function createStandIn(
     const { key, version, deletes } = entity;
     const write = versionWriter(version);
     let isPossible = true;
+    const written = (before: JsonObject | null, base: JsonObject, fields: JsonObject) => {
+      const merged = mergeJson(base, fields);
+      const after: JsonObject = before === null ? Object(merged) : withKeyOf(before, merged, key);
+      histories.get(name)?.addWrite({ id: String(valueAt(after, key)), before, after });
+      return { ok: true, draft: after } as const;
+    };
     const ledger = source.add<JsonObject, JsonObject>(
       {
         name,
@@ -116,13 +129,8 @@ export function createStandIn(
           writes: twoWay?.writes ?? null,
           rules: {
             create: (body) =>
-              isJsonObject(body)
-                ? { ok: true, draft: Object(mergeJson(makeRecord(newId(), random), normalise(body))) }
-                : NO_OBJECT,
-            update: (body, record) =>
-              isJsonObject(body)
-                ? { ok: true, draft: withKeyOf(record, mergeJson(record, normalise(body)), key) }
-                : NO_OBJECT,
+              isJsonObject(body) ? written(null, makeRecord(newId(), random), normalise(body)) : NO_OBJECT,
+            update: (body, record) => (isJsonObject(body) ? written(record, record, normalise(body)) : NO_OBJECT),
             canDelete: true,
           },
           search:
@@ -143,10 +151,11 @@ export function createStandIn(
     }
     records.set(name, ledger);
   }
-  return { standIn: { source, records, random, newId, unknownParams: () => unknown } };
+  return { standIn: { source, records, histories, random, newId, unknownParams: () => unknown } };
 }
 
-const trimmed = (fields: JsonObject): JsonObject => Object(trimTexts(fields));
+/** What a source makes of what is written to it, where nothing is said of that. */
+export const trimmed = (fields: JsonObject): JsonObject => Object(trimTexts(fields));
 
 const NO_OBJECT = { ok: false, problems: [{ field: '', expected: 'an object' }] } as const;
 
@@ -164,8 +173,9 @@ const paramsOf = ({ source }: IntegrationDefinition): Record<string, string> =>
   Object.fromEntries(Object.keys(source.params ?? {}).map((name) => [name, name]));
 
 /**
- * The same integration against the stand-in: base URL, credentials and secrets are made up, limits and schedules are left
- * out, and webhooks are signed as Standard Webhooks say. Everything else is as it was.
+ * The same integration against the stand-in: base URL, credentials and secrets are made up; rate limits, schedules, the
+ * breaker and the source's headers, which may hold secrets, are left out; webhooks are signed as Standard Webhooks say.
+ * Everything else is as it was.
  */
 export function redirectedTo(definition: IntegrationDefinition, port: number): IntegrationDefinition {
   const { source, webhook } = definition;

@@ -97,3 +97,12 @@ export const withEntity = (change: Partial<EntityDefinition>): IntegrationDefini
   ...definition,
   entities: { people: { ...person, ...change } },
 });
+
+/** Everything goes both ways. */
+export const write = {
+  update: { path: '/people/{id}', ifMatch: true },
+  create: { path: '/people' },
+  delete: { path: '/people/{id}' },
+  localDeletes: 'push',
+  idempotency: { header: 'Idempotency-Key' },
+} as const;

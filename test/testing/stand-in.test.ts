@@ -1,3 +1,4 @@
+import { get } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { pgTable, text } from 'drizzle-orm/pg-core';
 import { type Test, test } from 'tap';
@@ -189,4 +190,59 @@ test('webhooks come as the definition routes them: type in header and body, reco
   }));
   t.match(updated, { topic: 'thing', body: { events: [{ verb: 'updated', payload: { id } }] } });
   t.match(deleted, { topic: 'thing', body: { events: [{ verb: 'gone', payload: { id } }] } });
+});
+
+/** What a raw request is answered: clients of fetch mend such paths themselves. */
+async function askRaw(port: number, path: string): Promise<number | undefined> {
+  const headers = { authorization: 'Bearer made-up-for-the-check' };
+  return new Promise((resolve, reject) => {
+    const request = get({ host: '127.0.0.1', port, path, headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.once('error', reject);
+  });
+}
+
+test('paths that are no URL and ids that are no text are answered, and the source goes on', async (t) => {
+  const { port, standIn } = await start(t, withRead({}));
+  t.equal(await askRaw(port, '//'), 400);
+  t.equal(await askRaw(port, '/region/things/%ff'), 404);
+  t.equal(await askRaw(port, `/region/things/${idsOf(standIn)[0]}`), 200);
+});
+
+test('each entity knows a repeated write by its own header', async (t) => {
+  const withWrite = (name: string): EntityDefinition => ({
+    ...thing,
+    read: { list: { ...thing.read.list, path: `/${name}` }, get: { path: `/${name}/{id}` } },
+    write: { update: { path: `/${name}/{id}` }, idempotency: { header: `X-${name}-Key` } },
+  });
+  const definition: IntegrationDefinition = {
+    name: 'store',
+    source: { baseUrl: 'https://api.example.com/v1' },
+    entities: { first: withWrite('first'), second: withWrite('second') },
+  };
+  const result = createStandIn(definition, {
+    seed: 7,
+    tickMs: 1,
+    maxLagMs: 0,
+    entities: { first: made, second: made },
+  });
+  if ('impossible' in result) throw new Error(result.impossible);
+  const { source, records, newId, random } = result.standIn;
+  for (const ledger of records.values()) ledger.seed(made.makeRecord(newId(), random));
+  const port = await source.start();
+  t.teardown(() => source.close());
+  for (const [name, ledger] of records) {
+    const id = ledger.records.idAt(0) ?? '';
+    const send = (header: string) =>
+      fetch(`http://127.0.0.1:${port}/${name}/${id}`, {
+        method: 'PATCH',
+        headers: { authorization: 'Bearer made-up-for-the-check', 'content-type': 'application/json', [header]: name },
+        body: JSON.stringify({ name: 'once' }),
+      }).then((response) => response.arrayBuffer());
+    await send(`x-${name}-key`);
+    await send(`x-${name}-key`);
+    t.match(source.writeCounts().byRecord[name]?.[id], { received: 2, executed: 1 }, name);
+  }
 });

@@ -1,0 +1,3 @@
+export const quote = (identifier: string): string => `"${identifier.replaceAll('"', '""')}"`;
+
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
