@@ -1,4 +1,4 @@
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import { addFigures } from './figures.ts';
 import type { Mutant } from './mutants.ts';
 import { runOne } from './run-one.ts';

@@ -1,115 +1,4 @@
-import type { Capabilities } from '../../src/model/capabilities.ts';
-import type { ConflictPolicy } from '../../src/model/conflict.ts';
-import type { Stream } from '../../src/sync/stream.ts';
-import type { TwoWay } from '../../src/sync/two-way.ts';
-import type { FaultKind } from './faults.ts';
-import type { SourceShape } from './source-shape.ts';
-
-/** What brings a run to its end once the faults are over. */
-export type Ending = 'hooks' | 'incremental' | 'full';
-
-/** One kind of source, of integration and of trouble. */
-export type Configuration = {
-  readonly name: string;
-  readonly shape: SourceShape;
-  readonly canGet: boolean;
-  readonly isSigned: boolean;
-  readonly ending: Ending;
-  readonly twoWay: TwoWayShape | null;
-  readonly deletions: Stream['deletions'];
-  readonly without: readonly FaultKind[];
-  /** Half the records' states, and rows, are damaged before the end (mirrors). */
-  readonly isDamaged: boolean;
-  /** The mapping is changed halfway. */
-  readonly changesMapping: boolean;
-  /** Many records vanish from the source's answers for a while, as with credentials that lost a right. */
-  readonly hidesRecords: boolean;
-  /** Nothing orders its changes for sure: steps back are possible, and mended. */
-  readonly isWeak: boolean;
-};
-
-export type TwoWayShape = {
-  readonly policy: ConflictPolicy;
-  readonly localDeletes: TwoWay['localDeletes'];
-  readonly mayDuplicateCreates: boolean;
-  readonly sends: 'changes' | 'record';
-  readonly debounceMs: number;
-  /** A trigger of the table's owner stores `a` in lower case. */
-  readonly tableNormalises: boolean;
-  /** A trigger of the table's owner edits the row after each of our writes. */
-  readonly tableEdits: boolean;
-  readonly userDeletes: boolean;
-  readonly userInserts: boolean;
-};
-
-const SHAPE: SourceShape = {
-  versionKind: 'counter',
-  tickMs: 1000,
-  lagMs: 1500,
-  lateCommitMs: 0,
-  canUndelete: false,
-  payload: 'full',
-  deleteEvents: 'unversioned',
-  showsDeleted: false,
-  paging: 'keyset',
-  pageSize: 2,
-  normalises: false,
-  derives: 'never',
-  touches: false,
-  ifMatch: null,
-  idempotencyTtlMs: null,
-  hasMarker: false,
-  answersRecord: true,
-  hasZombies: false,
-  refuses: false,
-};
-
-const TWO_WAY: TwoWayShape = {
-  policy: 'source_wins',
-  localDeletes: 'restore',
-  mayDuplicateCreates: false,
-  sends: 'changes',
-  debounceMs: 0,
-  tableNormalises: false,
-  tableEdits: false,
-  userDeletes: false,
-  userInserts: true,
-};
-
-type Over = Omit<Partial<Configuration>, 'shape' | 'twoWay' | 'name'> & {
-  readonly shape?: Partial<SourceShape>;
-  readonly twoWay?: Partial<TwoWayShape>;
-};
-
-const HOUR_MS = 3_600_000;
-const KEYS = { idempotencyTtlMs: HOUR_MS } as const;
-
-function configure(name: string, over: Over): Configuration {
-  const ending = over.ending ?? 'full';
-  const shape = {
-    ...SHAPE,
-    // An incremental run finds only what the list shows.
-    ...(ending === 'incremental' ? { showsDeleted: true } : {}),
-    ...over.shape,
-  };
-  return {
-    canGet: true,
-    isSigned: true,
-    deletions: { maxShare: 1, minimum: 100 },
-    isDamaged: false,
-    changesMapping: false,
-    hidesRecords: false,
-    isWeak: false,
-    ...over,
-    name,
-    ending,
-    shape,
-    twoWay: over.twoWay === undefined ? null : { ...TWO_WAY, ...over.twoWay },
-    without: [...(ending === 'hooks' ? (['hook_lost'] as const) : []), ...(over.without ?? [])],
-  };
-}
-
-const late = { lateCommitMs: 1400 } as const;
+import { type Configuration, configure, KEYS, LATE } from './configuration.ts';
 
 const MIRRORS: readonly Configuration[] = [
   configure('counter, full payloads', { shape: { versionKind: 'counter' } }),
@@ -123,11 +12,11 @@ const MIRRORS: readonly Configuration[] = [
   }),
   configure('counter, late commits, incremental', {
     ending: 'incremental',
-    shape: { versionKind: 'counter', ...late },
+    shape: { versionKind: 'counter', ...LATE },
   }),
   configure('counter, late commits, offset pages, incremental', {
     ending: 'incremental',
-    shape: { versionKind: 'counter', paging: 'offset', ...late },
+    shape: { versionKind: 'counter', paging: 'offset', ...LATE },
   }),
   configure('counter, versioned deletions that return', {
     shape: { versionKind: 'counter', deleteEvents: 'versioned', canUndelete: true },
@@ -149,7 +38,7 @@ const MIRRORS: readonly Configuration[] = [
   }),
   configure('timestamps, late commits, incremental', {
     ending: 'incremental',
-    shape: { versionKind: 'timestamp', ...late },
+    shape: { versionKind: 'timestamp', ...LATE },
   }),
   configure('timestamps, offset pages, records that return', {
     shape: { versionKind: 'timestamp', paging: 'offset', canUndelete: true },
@@ -193,13 +82,18 @@ const TWO_WAYS: readonly Configuration[] = [
   configure('two-way, counter, keys, incremental', {
     ending: 'incremental',
     twoWay: {},
-    shape: { ...KEYS, ...late },
+    shape: { ...KEYS, ...LATE },
   }),
   configure('two-way, counter, normalising, keys', {
     twoWay: {},
     shape: { ...KEYS, normalises: true, derives: 'later', touches: true },
   }),
   configure('two-way, counter, markers', { twoWay: {}, shape: { hasMarker: true, canUndelete: true } }),
+  configure('two-way, counter, markers, pauses past the lease', {
+    twoWay: { userInserts: 'many' },
+    shape: { hasMarker: true },
+    rates: { pause_past_lease: 0.5, long_wait: 0.03, pause: 0, crash: 0, crash_in_transaction: 0 },
+  }),
   configure('two-way, counter, neither keys nor markers', { twoWay: {}, shape: { canUndelete: true } }),
   configure('two-way, counter, version matched', { twoWay: {}, shape: { ...KEYS, ifMatch: 'version' } }),
   configure('two-way, timestamps, keys', {
@@ -214,7 +108,7 @@ const TWO_WAYS: readonly Configuration[] = [
   configure('two-way, timestamps, markers, incremental', {
     ending: 'incremental',
     twoWay: {},
-    shape: { versionKind: 'timestamp', hasMarker: true, normalises: true, ...late },
+    shape: { versionKind: 'timestamp', hasMarker: true, normalises: true, ...LATE },
   }),
   configure('two-way, timestamps, neither, offset pages', {
     twoWay: {},
@@ -261,7 +155,7 @@ const TWO_WAYS: readonly Configuration[] = [
     shape: { ...KEYS, normalises: true },
   }),
   configure('two-way, the table edits after us', {
-    twoWay: { tableEdits: true, userInserts: false },
+    twoWay: { tableEdits: true, userInserts: 'never' },
     shape: { ...KEYS, normalises: true },
   }),
   configure('two-way, refused values', { twoWay: {}, shape: { ...KEYS, refuses: true } }),
@@ -273,15 +167,6 @@ const TWO_WAYS: readonly Configuration[] = [
 ];
 
 export const CONFIGURATIONS: readonly Configuration[] = [...MIRRORS, ...TWO_WAYS];
-
-export const capsOf = ({ shape, canGet }: Configuration): Capabilities => ({
-  versionKind: shape.versionKind,
-  versionSkew: 0n,
-  canGet,
-  readLagMs: shape.lagMs,
-  deleteEvents: shape.deleteEvents,
-  canUndelete: shape.canUndelete,
-});
 
 export function configurationOf(name: string): Configuration {
   const found = CONFIGURATIONS.find((one) => one.name === name);

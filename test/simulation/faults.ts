@@ -20,6 +20,8 @@ export const FAULT_RATES = {
   crash: 0.012,
   crash_in_transaction: 0.006,
   pause: 0.004,
+  /** Between the claim of a push and its request, for longer than the claim holds: only where a configuration says so. */
+  pause_past_lease: 0,
   long_wait: 0.006,
 } as const;
 
@@ -33,14 +35,15 @@ export type Faults = {
   readonly heal: () => void;
 };
 
-/** `allowed` says which may come; `mayDisturb` lets a replay leave single ones out. */
-export function createFaults(random: Random, allowed: (kind: FaultKind) => boolean, mayDisturb: () => boolean): Faults {
+/** `rateOf` says how often each comes; `mayDisturb` lets a replay leave single ones out. */
+export function createFaults(random: Random, rateOf: (kind: FaultKind) => number, mayDisturb: () => boolean): Faults {
   const counts = new Map<FaultKind, number>();
   let isHealed = false;
   return {
     counts,
     strikes(kind) {
-      if (isHealed || !allowed(kind) || !random.chance(FAULT_RATES[kind])) return false;
+      const rate = rateOf(kind);
+      if (isHealed || rate === 0 || !random.chance(rate)) return false;
       // Reads that lag are the source's nature, and no disturbance that a trace would name.
       if (kind !== 'read_lagging' && !mayDisturb()) return false;
       counts.set(kind, (counts.get(kind) ?? 0) + 1);

@@ -3,7 +3,7 @@ import { blankState, type RecordState } from '../../src/model/record-state.ts';
 import type { RecordTx } from '../../src/sync/record-store.ts';
 import { settleCursor } from '../../src/sync/settle-cursor.ts';
 import type { TwoWay } from '../../src/sync/two-way.ts';
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import type { Rules } from './worker.ts';
 
 /** A rule left out, to show that the checkers notice. Nothing of this is part of a build. */

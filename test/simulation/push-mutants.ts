@@ -1,7 +1,7 @@
 import type { Content } from '../../src/model/observation.ts';
 import type { RecordState } from '../../src/model/record-state.ts';
 import type { RecordTx } from '../../src/sync/record-store.ts';
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import { INBOUND_MUTANTS, type Mutant } from './mutants.ts';
 import { keyOf, WRITABLE } from './shape.ts';
 

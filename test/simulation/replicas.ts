@@ -14,6 +14,10 @@ type Replica = {
 
 const MAX_DOWN_MS = 3_000;
 const MAX_PAUSE_MS = 120_000;
+/** Longer than a claim holds, and long enough for others to find out what became of it. */
+const PAST_LEASE_MS = { least: 60_000, more: 240_000 };
+/** Where a push is claimed and its request has not left. */
+const BEFORE_REQUEST = new Set(['C15', 'write sent']);
 /** Tries to find somebody who has something to do before time goes on instead. */
 const TRIES = 6;
 
@@ -78,6 +82,11 @@ export function createReplicas(world: World, random: Random, count: number) {
     }
     if (label !== 'idle' && faults.strikes('pause')) {
       replica.awayUntil = addMs(clock.at(), random.below(MAX_PAUSE_MS));
+      trace?.(`replica ${replica.number} stops until ${replica.awayUntil}`);
+      return;
+    }
+    if (BEFORE_REQUEST.has(label) && faults.strikes('pause_past_lease')) {
+      replica.awayUntil = addMs(clock.at(), PAST_LEASE_MS.least + random.below(PAST_LEASE_MS.more));
       trace?.(`replica ${replica.number} stops until ${replica.awayUntil}`);
       return;
     }

@@ -1,7 +1,7 @@
 import { addMs, type Instant } from '../../src/model/instant.ts';
 import type { Content } from '../../src/model/observation.ts';
 import { checkEnd } from './check-end.ts';
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import { corrupt } from './damage.ts';
 import { deliverHook } from './deliver.ts';
 import { nextInboxAt } from './ingest.ts';

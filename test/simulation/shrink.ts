@@ -1,4 +1,4 @@
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import type { Mutant } from './mutants.ts';
 import { type RunOptions, runOne } from './run-one.ts';
 import type { Violation } from './violations.ts';

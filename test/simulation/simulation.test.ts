@@ -20,11 +20,8 @@ test('whatever fails, in every configuration both sides end equal and every prom
   t.same(totals.failures, []);
 });
 
-/** Noticed in too few runs for a count that is bounded: `npm run simulate` tries it for longer. */
-const RARE = 'no look at the deadline';
-
 test('rules with one fault each are found out', async (t) => {
-  for (const mutant of MUTANTS.filter(({ name }) => name !== RARE)) {
+  for (const mutant of MUTANTS) {
     const { by } = await tryMutant(mutant, CONFIGURATIONS, { seeds: MUTANT_SEEDS, enough: 1 });
     t.ok(by.size > 0, mutant.name);
   }

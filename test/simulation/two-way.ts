@@ -1,6 +1,6 @@
 import type { Content } from '../../src/model/observation.ts';
 import type { TwoWay, WriteEndpoint } from '../../src/sync/two-way.ts';
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import { WRITABLE } from './shape.ts';
 
 export const KEY_HEADER = 'idempotency-key';

@@ -2,7 +2,7 @@ import type { Instant } from '../../src/model/instant.ts';
 import type { JsonValue } from '../../src/model/json.ts';
 import type { Content } from '../../src/model/observation.ts';
 import type { Clock } from './clock.ts';
-import type { Configuration } from './configurations.ts';
+import type { Configuration } from './configuration.ts';
 import type { ModelSource } from './model-source.ts';
 import type { Random } from './random.ts';
 import { type Field, keyOf, WRITABLE } from './shape.ts';
@@ -30,7 +30,12 @@ const FEW = ['p', 'q', 'P', 'Q'] as const;
 const MAX_RECORDS = 6;
 /** Where shares of them are counted. */
 const MANY_RECORDS = 16;
-const MAX_INSERTS = 4;
+/** How often an edit inserts a row, and how many are inserted at most. */
+const INSERTS = {
+  never: { chance: 0, most: 0 },
+  some: { chance: 0.08, most: 4 },
+  many: { chance: 0.4, most: 12 },
+} as const;
 
 /** People at both ends. */
 export function createUsers(deps: {
@@ -131,7 +136,8 @@ export function createUsers(deps: {
     const { twoWay } = configuration;
     if (twoWay === null) return;
     const rows = tables.rows.values();
-    if (twoWay.userInserts && inserts < MAX_INSERTS && random.chance(0.08)) {
+    const { chance, most } = INSERTS[twoWay.userInserts];
+    if (inserts < most && random.chance(chance)) {
       const ref = `new-${++inserts}`;
       const content = { id: ref, d: null, ref, ...changed({ a: null, b: null, n: null }, 'l') };
       for (const field of WRITABLE)

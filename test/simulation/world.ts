@@ -8,8 +8,8 @@ import { applyBothWays } from './apply-both-ways.ts';
 import { applyMirror } from './apply-mirror.ts';
 import { createCommitChecker } from './check-commits.ts';
 import { createClock } from './clock.ts';
-import { type Configuration, capsOf } from './configurations.ts';
-import { createFaults, type FaultKind } from './faults.ts';
+import { type Configuration, capsOf } from './configuration.ts';
+import { createFaults, FAULT_RATES } from './faults.ts';
 import { createFigures } from './figures.ts';
 import { runIngest } from './ingest.ts';
 import type { Commit } from './memory-store.ts';
@@ -75,7 +75,7 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     violations.push({ invariant, detail, step: state.step });
   };
 
-  const faults = createFaults(randomFor(), (kind: FaultKind) => !configuration.without.includes(kind), mayDisturb);
+  const faults = createFaults(randomFor(), (kind) => configuration.rates[kind] ?? FAULT_RATES[kind], mayDisturb);
   const source = createModelSource({ shape: configuration.shape, clock, random: randomFor(), faults, trace });
   const reads = createReads({ source, clock, random: randomFor(), faults, isHidden: () => state.hides });
   const writes = createWrites({ source, clock, random: randomFor(), faults, trace });
