@@ -1,3 +1,4 @@
+import type { Instant } from './instant.ts';
 import type { Observation } from './observation.ts';
 
 /** An observation with what is needed to set it aside if the database refuses it. */
@@ -9,6 +10,8 @@ export type Sighted = {
   readonly correlationId: string | null;
   /** No further attempt will follow: a missing parent row is now the record's own fault. */
   readonly isLastAttempt: boolean;
+  /** Somebody named the record then, so it existed; where nobody did, it was first known when it was seen. */
+  readonly knownAt?: Instant;
 };
 
 /**

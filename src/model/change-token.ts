@@ -1,9 +1,15 @@
 import type { Instant } from './instant.ts';
 import type { Observation } from './observation.ts';
 
-/** `pending`: the write may be under way or unknown. `confirmed`: the source has it. `rejected`: it surely has not. */
+/**
+ * `pending`: the write may be under way or unknown. `confirmed`: the source has it. `rejected`: it surely has not, or nobody
+ * looks for it any more: its push was ended by a person, or sent again at the risk of a second record.
+ */
 export const TOKEN_STATES = ['pending', 'confirmed', 'rejected'] as const;
 export type TokenState = (typeof TOKEN_STATES)[number];
+
+/** Longer than sources go on repeating what they tell of a change. */
+export const TOKEN_TTL_MS = 7 * 86_400_000;
 
 /**
  * A write of ours whose reflection may come back, any number of times. It labels and settles; it never decides alone that

@@ -23,6 +23,8 @@ export type NewHint = {
   readonly attempt: number;
   readonly correlationId: string | null;
   readonly runId: string | null;
+  /** Since when the record is known, where that is longer than the hint. */
+  readonly knownAt?: Instant;
   /** Default: what no run asked for, and what a person asked for by id. */
   readonly isUrgent?: boolean;
 };
@@ -39,4 +41,6 @@ export type LeasedHint = StreamKey & {
   readonly correlationId: string | null;
   readonly runId: string | null;
   readonly isUrgent: boolean;
+  /** When the record was first asked for: it existed then. */
+  readonly knownAt: Instant;
 };

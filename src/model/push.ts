@@ -24,7 +24,7 @@ export type PushOp = 'create' | 'update' | 'delete';
 export type ParkReason =
   /** The source refuses what it holds (400, 422 and the like); the row keeps the edit. */
   | 'refused'
-  /** Nobody can say whether the record was created at the source, and asking again could make a second one. */
+  /** Nobody can say whether the record was created at the source, and asking again could make a second one. Seen by its marker, it is linked. */
   | 'create_unknown'
   /** More calls for one record than its budget allows: something edits the row at each of our writes. */
   | 'loop_suspected'
@@ -32,8 +32,14 @@ export type ParkReason =
   | 'mass_delete'
   /** A value has no way back through the mapping. */
   | 'unmappable'
-  /** The table or the source does not allow what is needed next, for example a row that cannot take its new key. */
+  /**
+   * The table or the source does not allow what is needed next, for example a row that cannot take its new key; or the
+   * source has created the record and does not show which one it is.
+   */
   | 'cannot_settle';
+
+/** Error code of a push that was sent again though nobody knows what became of it: such ones are counted, and bounded. */
+export const SENT_AGAIN = 'sent_again';
 
 /** The request of a push, byte for byte: a repeat under the same key must be the same. Credentials are not in it. */
 export type SavedRequest = {

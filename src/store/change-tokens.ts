@@ -80,12 +80,21 @@ export async function readTokensOf(
   return found;
 }
 
-/** Keeps the first sighting that matched a write of unknown or open outcome. */
+/** Keeps the first sighting that matched a write which is not settled; a create that is parked is to be settled by it. */
 export async function keepEcho(tx: Db, id: string, seen: Observation): Promise<void> {
+  // The push before its token, as everywhere.
+  await queryRows(
+    tx,
+    sql`UPDATE sync.outbox_pushes p SET state = 'unknown', park_reason = NULL, run_at = clock_timestamp()
+        FROM sync.change_tokens t
+        WHERE t.id = ${id}::uuid AND t.state <> 'rejected' AND t.echo IS NULL AND p.integration = t.integration
+          AND p.entity = t.entity AND p.target_key = t.target_key AND p.token_id = t.id AND p.state = 'parked'
+          AND p.op = 'create'`,
+  );
   await queryRows(
     tx,
     sql`UPDATE sync.change_tokens SET echo = ${echoText(seen)}::text::jsonb
-        WHERE id = ${id}::uuid AND state = 'pending' AND echo IS NULL`,
+        WHERE id = ${id}::uuid AND state <> 'rejected' AND echo IS NULL`,
   );
 }
 

@@ -3,6 +3,7 @@ import type { Db } from '../db/connect.ts';
 import { instantColumn, instantValue } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { HintReason, LeasedHint, NewHint } from '../model/hint.ts';
+import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
 
 /** Reasons whose read is expected to find nothing, as far as anybody knows. */
@@ -29,16 +30,19 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
     correlation_id: hint.correlationId,
     run_id: hint.runId,
     is_urgent: isUrgent(hint),
+    known_at: hint.knownAt ?? null,
   }));
   await queryRows(
     tx,
     sql`INSERT INTO sync.hints AS h
-          (integration, entity, external_id, reason, need_lo, min_version, run_at, attempt, correlation_id, run_id, is_urgent)
+          (integration, entity, external_id, reason, need_lo, min_version, run_at, attempt, correlation_id, run_id, is_urgent,
+           created_at)
         SELECT ${key.integration}, ${key.entity}, n.external_id, n.reason, ${sql.raw(instantValue('n.need_lo'))}, n.min_version,
-               to_timestamp(n.run_at / 1e6), n.attempt, n.correlation_id, n.run_id, n.is_urgent
+               to_timestamp(n.run_at / 1e6), n.attempt, n.correlation_id, n.run_id, n.is_urgent,
+               coalesce(to_timestamp(n.known_at / 1e6), clock_timestamp())
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
           AS n(external_id text, reason text, need_lo float8, min_version numeric, run_at float8, attempt int,
-               correlation_id text, run_id uuid, is_urgent boolean)
+               correlation_id text, run_id uuid, is_urgent boolean, known_at float8)
         ORDER BY n.external_id COLLATE "C"
         ON CONFLICT (integration, entity, external_id) WHERE state = 'ready' DO UPDATE
         SET run_at = LEAST(h.run_at, excluded.run_at), need_lo = GREATEST(h.need_lo, excluded.need_lo),
@@ -47,7 +51,7 @@ export async function enqueueHints(tx: Db, key: StreamKey, hints: readonly NewHi
             reason = CASE WHEN excluded.reason = ANY(${sql.param(ABSENCE_REASONS)}::text[])
                             AND h.reason <> ALL(${sql.param(ABSENCE_REASONS)}::text[]) THEN excluded.reason ELSE h.reason END,
             attempt = LEAST(h.attempt, excluded.attempt), run_id = coalesce(h.run_id, excluded.run_id),
-            is_urgent = h.is_urgent OR excluded.is_urgent`,
+            is_urgent = h.is_urgent OR excluded.is_urgent, created_at = LEAST(h.created_at, excluded.created_at)`,
   );
 }
 
@@ -64,6 +68,7 @@ type HintRow = {
   correlation_id: string | null;
   run_id: string | null;
   is_urgent: boolean;
+  created_at: Instant;
 };
 
 /** Literals, so that the planner sees that the index of either kind is enough. */
@@ -96,7 +101,7 @@ export async function claimHints(
         WHERE id IN (SELECT id FROM lapsed UNION ALL SELECT id FROM ready LIMIT ${options.limit})
         RETURNING id::text AS id, integration, entity, external_id, reason, ${sql.raw(instantColumn('need_lo'))},
                   min_version::text AS min_version, attempt, lease_token::text AS lease_token, correlation_id,
-                  run_id::text AS run_id, is_urgent`,
+                  run_id::text AS run_id, is_urgent, ${sql.raw(instantColumn('created_at'))}`,
   );
   return rows.map((row) => ({
     id: Number(row.id),
@@ -111,6 +116,7 @@ export async function claimHints(
     correlationId: row.correlation_id,
     runId: row.run_id,
     isUrgent: row.is_urgent,
+    knownAt: row.created_at,
   }));
 }
 
@@ -192,7 +198,11 @@ const strengthen = (left: NewHint, right: NewHint): NewHint => ({
   minVersion: bothVersions(left.minVersion, right.minVersion),
   runId: left.runId ?? right.runId,
   isUrgent: isUrgent(left) || isUrgent(right),
+  ...knownSince(left, right),
 });
+
+const knownSince = ({ knownAt: left }: NewHint, { knownAt: right }: NewHint): Pick<NewHint, 'knownAt'> =>
+  left === undefined && right === undefined ? {} : { knownAt: Math.min(left ?? Infinity, right ?? Infinity) };
 
 /** A version settles both only where it settles each: a hint without one asks for a moment, which no version shows. */
 function bothVersions(left: bigint | null, right: bigint | null): bigint | null {

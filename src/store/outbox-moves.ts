@@ -3,9 +3,10 @@ import type { Db } from '../db/connect.ts';
 import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import { assertNever } from '../lib/assert-never.ts';
+import { TOKEN_TTL_MS } from '../model/change-token.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
-import type { HeldPush, ParkReason, Push, PushWish } from '../model/push.ts';
+import { type HeldPush, type ParkReason, type Push, type PushWish, SENT_AGAIN } from '../model/push.ts';
 
 /**
  * Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay.
@@ -56,11 +57,19 @@ export async function endPushes(
   if (targetKeys.length === 0) return;
   await queryRows(
     tx,
-    sql`UPDATE sync.outbox_pushes SET state = 'done', finished_at = clock_timestamp(), park_reason = NULL
-        WHERE integration = ${key.integration} AND entity = ${key.entity} AND state = ${state}
-          AND target_key = ANY(${sql.param(targetKeys)}::text[])`,
+    sql`WITH moved AS (
+          UPDATE sync.outbox_pushes SET state = 'done', finished_at = clock_timestamp(), park_reason = NULL
+          WHERE integration = ${key.integration} AND entity = ${key.entity} AND state = ${state}
+            AND target_key = ANY(${sql.param(targetKeys)}::text[])
+          RETURNING state, token_id)
+        ${GIVE_UP}`,
   );
 }
+
+/** Nobody looks any more for the writes of pushes that are over: their tokens are kept for a while, and not for ever. */
+const GIVE_UP = sql`UPDATE sync.change_tokens
+  SET state = 'rejected', expires_at = clock_timestamp() + ${TOKEN_TTL_MS} * interval '1 millisecond'
+  WHERE state = 'pending' AND id IN (SELECT token_id FROM moved WHERE moved.state = 'done')`;
 
 type Failure = { readonly errorCode: string | null; readonly error: string | null };
 
@@ -74,11 +83,14 @@ export type PushStep =
 export async function movePush(tx: Db, push: Push, step: PushStep): Promise<void> {
   const moved = await queryRows(
     tx,
-    sql`UPDATE sync.outbox_pushes
-        SET lease_token = NULL, lease_expires_at = NULL, error_code = ${step.errorCode ?? null}, error = ${step.error ?? null},
-            ${changesOf(step)}
-        WHERE id = ${push.id}::uuid AND state = ${push.state}
-          AND lease_token IS NOT DISTINCT FROM ${push.leaseToken}::uuid RETURNING 1 AS one`,
+    sql`WITH moved AS (
+          UPDATE sync.outbox_pushes
+          SET lease_token = NULL, lease_expires_at = NULL, error_code = ${step.errorCode ?? null}, error = ${step.error ?? null},
+              ${changesOf(step)}
+          WHERE id = ${push.id}::uuid AND state = ${push.state}
+            AND lease_token IS NOT DISTINCT FROM ${push.leaseToken}::uuid RETURNING state, token_id),
+        given_up AS (${GIVE_UP})
+        SELECT 1 AS one FROM moved`,
   );
   if (moved.length === 0) throw new TypeError(`A push that is ${push.state} and locked is moved on`);
 }
@@ -107,14 +119,29 @@ export async function moveDeadline(tx: Db, push: HeldPush, deadline: Instant): P
   return moved.length > 0;
 }
 
-/** Calls for a row since a moment, without those whose token says that the source has not carried them out. */
+/**
+ * Calls for a row since a moment, without those whose token says that the source has not carried them out. Of one that was
+ * sent again in the dark the token says so too, and nobody knows.
+ */
 export async function countCalls(db: Db, key: StreamKey, targetKey: string, since: Instant): Promise<number> {
   const [row] = await queryRows<{ n: number }>(
     db,
     sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
         WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.target_key = ${targetKey}
           AND p.first_call_at >= to_timestamp(${since}::float8 / 1e6)
-          AND NOT EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.state = 'rejected')`,
+          AND (p.error_code = ${SENT_AGAIN}
+               OR NOT EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.state = 'rejected'))`,
+  );
+  return row?.n ?? 0;
+}
+
+/** Creates of a row that were sent again though nobody knew what had become of them, as far back as pushes are kept. */
+export async function countSentAgain(db: Db, key: StreamKey, targetKey: string): Promise<number> {
+  const [row] = await queryRows<{ n: number }>(
+    db,
+    sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
+        WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.target_key = ${targetKey}
+          AND p.op = 'create' AND p.error_code = ${SENT_AGAIN}`,
   );
   return row?.n ?? 0;
 }

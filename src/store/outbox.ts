@@ -37,19 +37,19 @@ const COLUMNS = sql.raw(`p.id::text AS id, p.op, p.carries, p.external_id, p.tar
   ${instantColumn('p.run_at')}, ${instantColumn('p.edited_at')}, p.attempt, p.lease_token::text AS lease_token,
   p.park_reason, p.error_code, p.error`);
 
-const MAX_OPEN_CREATES = 100;
-
 /** As a sub-select the clock is read once, so that an index can be used. */
 const NOW = sql.raw('(SELECT clock_timestamp())');
 const ofStream = ({ integration, entity }: StreamKey): SQL =>
   sql`p.integration = ${integration} AND p.entity = ${entity}`;
 
-/** Nothing is sent to a source that is paused or asked for a wait, nor for a table that cannot be written. */
-const mayBeAsked = ({ integration, entity }: StreamKey): SQL => sql`
+/** Nothing is sent to a source that is paused or asked for a wait. */
+const mayBeAsked = ({ integration }: StreamKey): SQL => sql`
   NOT EXISTS (SELECT 1 FROM sync.source_states s WHERE s.integration = ${integration}
-                AND (s.paused IS NOT NULL OR s.blocked_until > clock_timestamp()))
-  AND NOT EXISTS (SELECT 1 FROM sync.streams s
-                  WHERE s.integration = ${integration} AND s.entity = ${entity} AND s.paused_reason IS NOT NULL)`;
+                AND (s.paused IS NOT NULL OR s.blocked_until > clock_timestamp()))`;
+/** Nothing can be settled in a table that cannot be written. */
+const mayBeWritten = ({ integration, entity }: StreamKey): SQL => sql`
+  NOT EXISTS (SELECT 1 FROM sync.streams s
+              WHERE s.integration = ${integration} AND s.entity = ${entity} AND s.paused_reason IS NOT NULL)`;
 
 /** Another push of the same row. */
 const sibling = (condition: string): SQL =>
@@ -68,7 +68,7 @@ export async function readDuePushes(db: Db, key: StreamKey, limit: number): Prom
   return await select(
     db,
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
-        WHERE ${ofStream(key)} AND p.state = 'ready' AND p.run_at <= ${NOW} AND ${mayBeAsked(key)}
+        WHERE ${ofStream(key)} AND p.state = 'ready' AND p.run_at <= ${NOW} AND ${mayBeAsked(key)} AND ${mayBeWritten(key)}
           AND ${NOTHING_IN_THE_WAY}
         ORDER BY p.run_at LIMIT ${limit}`,
   );
@@ -87,7 +87,7 @@ export async function lockReadyPushes(tx: Db, ids: readonly string[]): Promise<P
 
 /**
  * Takes pushes whose outcome is unknown and that are due, or whose token has caught an echo, and those whose worker has lost
- * its lease: all of them are `unknown` and held from now on.
+ * its lease: all of them are `unknown` and held from now on. Of a source that must not be asked only those with an echo.
  */
 export async function claimUnknownPushes(
   tx: Db,
@@ -100,11 +100,10 @@ export async function claimUnknownPushes(
         SET state = 'unknown', attempt = p.attempt + 1, lease_token = gen_random_uuid(),
             lease_expires_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond'
         FROM (SELECT p.id FROM sync.outbox_pushes p
-              WHERE ${ofStream(key)} AND p.state IN ('calling','unknown') AND ${mayBeAsked(key)}
-                AND (p.lease_expires_at < ${NOW}
-                     OR (p.lease_token IS NULL
-                         AND (p.run_at <= ${NOW} OR EXISTS (SELECT 1 FROM sync.change_tokens t
-                                                            WHERE t.id = p.token_id AND t.echo IS NOT NULL))))
+              WHERE ${ofStream(key)} AND p.state IN ('calling','unknown') AND ${mayBeWritten(key)}
+                AND (p.lease_token IS NULL OR p.lease_expires_at < ${NOW})
+                AND (EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.echo IS NOT NULL)
+                     OR ((p.lease_token IS NOT NULL OR p.run_at <= ${NOW}) AND ${mayBeAsked(key)}))
               ORDER BY p.run_at LIMIT ${limit} FOR UPDATE SKIP LOCKED) due
         WHERE p.id = due.id RETURNING ${COLUMNS}`,
   );
@@ -122,15 +121,39 @@ export async function readFlights(db: Db, key: StreamKey, ids: readonly string[]
   return new Map(pushes.flatMap((push) => (push.externalId === null ? [] : [[push.externalId, push] as const])));
 }
 
-/** Creates that are not settled, oldest first. */
-export async function readOpenCreates(db: Db, key: StreamKey): Promise<Push[]> {
+/** When the first of the creates that are not settled was first sent. */
+export async function readOldestCreate(db: Db, key: StreamKey): Promise<Instant | null> {
+  const [row] = await queryRows<{ at: Instant | null }>(
+    db,
+    sql`SELECT ${sql.raw(instantColumn('at'))} FROM (
+          SELECT min(p.first_call_at) AS at FROM sync.outbox_pushes p
+          WHERE ${ofStream(key)} AND p.state IN ('calling','unknown') AND p.op = 'create') AS oldest`,
+  );
+  return row?.at ?? null;
+}
+
+/** Creates of these rows that are under way, and those of these tokens of which no echo was kept, the parked ones too. */
+export async function findOpenCreates(
+  db: Db,
+  key: StreamKey,
+  { targetKeys, tokenIds }: { readonly targetKeys: readonly string[]; readonly tokenIds: readonly string[] },
+): Promise<Push[]> {
+  // What a record carries as a marker may be anything.
+  const ids = tokenIds.filter((id) => UUID.test(id));
   return await select(
     db,
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
         WHERE ${ofStream(key)} AND p.state IN ('calling','unknown') AND p.op = 'create'
-        ORDER BY p.created_at LIMIT ${MAX_OPEN_CREATES}`,
+          AND p.target_key = ANY(${sql.param([...targetKeys])}::text[])
+        UNION ALL
+        SELECT ${COLUMNS} FROM sync.change_tokens t
+        JOIN sync.outbox_pushes p ON ${ofStream(key)} AND p.target_key = t.target_key AND p.token_id = t.id
+        WHERE t.id = ANY(${sql.param(ids)}::uuid[]) AND p.op = 'create'
+          AND (p.state IN ('calling','unknown') OR (p.state = 'parked' AND t.state <> 'rejected' AND t.echo IS NULL))`,
   );
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** A held push, locked, as it stands; null when the lease is somebody else's by now. */
 export async function lockHeldPush(tx: Db, push: HeldPush): Promise<HeldPush | null> {

@@ -3,6 +3,7 @@ import type { ChangeToken } from '../model/change-token.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { auditRows } from './audit-rows.ts';
 import { type Folded, type FoldStream, foldRecord, groupById } from './fold.ts';
+import { NO_CREATES, type OpenCreates } from './in-flight.ts';
 import { type Landing, landRecords } from './land-records.ts';
 import { isWhole } from './merge.ts';
 import type { RecordTx } from './record-store.ts';
@@ -91,6 +92,20 @@ async function countEchoes(
 
 type Tokens = ReadonlyMap<string, readonly ChangeToken[]>;
 
+/** Creates that may have made records which no row stands for yet. */
+async function openCreatesOf(
+  tx: RecordTx,
+  { target }: ApplyStream,
+  sightings: readonly Sighted[],
+): Promise<OpenCreates> {
+  const alive = sightings.flatMap(({ seen }) => (seen.content === null ? [] : [{ ...seen, content: seen.content }]));
+  if (alive.length === 0) return NO_CREATES;
+  return await tx.openCreates({
+    targetKeys: alive.map(({ externalId, content }) => String(content[target.keyProperty] ?? externalId)),
+    tokenIds: alive.flatMap(({ marker }) => marker ?? []),
+  });
+}
+
 /** Decides the records that would change again, on what their locks show, and carries it out. */
 async function settleContested(
   tx: RecordTx,
@@ -104,8 +119,12 @@ async function settleContested(
   const now = await tx.now();
   const flights = await tx.flightsOf(contested);
   const tokens = await tx.tokensOf(contested);
-  const isAnyNew = [...states.values()].some(({ status }) => status !== 'live');
-  const creates = isAnyNew ? await tx.openCreates() : [];
+  const unknown = contested.filter((id) => states.get(id)?.status !== 'live');
+  const creates = await openCreatesOf(
+    tx,
+    stream,
+    unknown.flatMap((id) => groups.get(id) ?? []),
+  );
   const waiting: Folded[] = [];
   const landings: Landing[] = [];
   for (const [id, before] of states) {

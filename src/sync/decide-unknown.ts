@@ -20,7 +20,9 @@ export type UnknownInput = {
   readonly push: Push;
   /** Null where it was lost: then only reading can tell. */
   readonly token: ChangeToken | null;
-  readonly twoWay: Pick<TwoWay, 'idempotency' | 'marker' | 'mayDuplicateCreates'>;
+  readonly twoWay: Pick<TwoWay, 'idempotency' | 'marker' | 'mayDuplicateCreates' | 'budget'>;
+  /** Creates of its row that were sent again though nobody knew what had become of them. */
+  readonly sentAgain: number;
   readonly canGet: boolean;
   readonly readLagMs: number;
   readonly now: Instant;
@@ -34,19 +36,23 @@ export type Resolution =
   | { readonly kind: 'replay' }
   /** Reads by this id: nothing of ours can be carried out any more. `isAccepted`: the source has said that it did it. */
   | { readonly kind: 'read'; readonly externalId: string; readonly isAccepted: boolean }
-  | { readonly kind: 'search'; readonly marker: string; readonly wasAbsent: boolean }
+  | { readonly kind: 'search'; readonly marker: string; readonly wasAbsent: boolean; readonly isAccepted: boolean }
   | { readonly kind: 'wait'; readonly until: Instant }
   /** Looked at anew, by what differs then: it can do no harm to send it twice, or the definition allows it. */
   | { readonly kind: 'again' }
-  | { readonly kind: 'park' };
+  | { readonly kind: 'park'; readonly code: 'create_unknown' | 'created_unseen'; readonly words: string };
 
-/** Decides how a push of unknown outcome is resolved. Pure. It is sent anew only once it surely was not carried out. */
+/**
+ * Decides how a push of unknown outcome is resolved. Pure. It is sent anew where that can do no harm, or where the definition
+ * allows doubles; a create that the source has confirmed never is.
+ */
 export function decideUnknown(input: UnknownInput): Resolution {
   const { push, token, twoWay, canGet, readLagMs, now } = input;
   if (token?.echo != null) return { kind: 'echo', echo: token.echo };
   const isAccepted = token?.state === 'confirmed';
   if (isAccepted && push.externalId !== null && canGet)
     return { kind: 'read', externalId: push.externalId, isAccepted };
+  if (isAccepted && push.op === 'create' && push.externalId === null) return decideUnseen(input);
   const readableAt = addMs(push.deadline ?? now, readLagMs);
   if (mayReplay(input)) return { kind: 'replay' };
   if (now <= readableAt) return { kind: 'wait', until: readableAt + 1 };
@@ -56,11 +62,27 @@ export function decideUnknown(input: UnknownInput): Resolution {
   if (push.op !== 'create') return { kind: 'again' };
   if (twoWay.marker !== null && push.tokenId !== null) {
     if (twoWay.marker.searchParam !== null)
-      return { kind: 'search', marker: push.tokenId, wasAbsent: push.errorCode === ABSENT_ONCE };
+      return { kind: 'search', marker: push.tokenId, wasAbsent: push.errorCode === ABSENT_ONCE, isAccepted };
     const until = addMs(push.deadline ?? now, ECHO_WAIT_MS);
     if (now < until) return { kind: 'wait', until };
   }
-  return twoWay.mayDuplicateCreates ? { kind: 'again' } : { kind: 'park' };
+  // "At the risk of a second record" does not say: of any number.
+  if (twoWay.mayDuplicateCreates && input.sentAgain + 1 < twoWay.budget.calls) return { kind: 'again' };
+  const words = 'nobody can tell whether the source has created the record; sent again, it might create a second one';
+  return { kind: 'park', code: 'create_unknown', words };
+}
+
+/** The record is there, and its id is not known: the answer to a repeat would be the same, so only its marker can tell. */
+function decideUnseen({ push, twoWay: { marker }, now }: UnknownInput): Resolution {
+  const wasAbsent = push.errorCode === ABSENT_ONCE;
+  const until = addMs(push.deadline ?? now, ECHO_WAIT_MS);
+  if (marker !== null && push.tokenId !== null) {
+    if (marker.searchParam !== null && (now < until || !wasAbsent))
+      return { kind: 'search', marker: push.tokenId, wasAbsent, isAccepted: true };
+    if (now < until) return { kind: 'wait', until };
+  }
+  const words = 'the source has created the record, and which one it is cannot be told; it is not created again';
+  return { kind: 'park', code: 'created_unseen', words };
 }
 
 /** A refused replay says nothing of the first request; where something else can tell, it is asked then. */

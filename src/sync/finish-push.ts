@@ -1,13 +1,13 @@
 import { failureKind, isDatabaseAnswer, isRowFault } from '../db/failure.ts';
 import type { Sighted } from '../model/apply.ts';
-import type { ChangeToken } from '../model/change-token.ts';
+import { type ChangeToken, TOKEN_TTL_MS } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
 import type { HeldPush } from '../model/push.ts';
 import { decideAnswer } from './decide-answer.ts';
 import { LeaseLostError } from './failures.ts';
 import { wantRead } from './look-again.ts';
 import type { PushAnswer } from './push-answer.ts';
-import { type PushDeps, TOKEN_TTL_MS } from './push-deps.ts';
+import type { PushDeps } from './push-deps.ts';
 import type { PushMove, RecordTx } from './record-store.ts';
 import { backoffMs } from './retry.ts';
 import { type Settlement, settlePush } from './settle-push.ts';

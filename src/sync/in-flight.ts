@@ -1,6 +1,7 @@
 import type { Sighted } from '../model/apply.ts';
 import type { Capabilities } from '../model/capabilities.ts';
 import type { ChangeToken } from '../model/change-token.ts';
+import type { Instant } from '../model/instant.ts';
 import type { Observation } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
@@ -12,9 +13,18 @@ import { matchesToken } from './token-match.ts';
 export type Flights = {
   /** The push of this very record that is being called, or of which nobody knows what became. */
   readonly flight: Push | null;
-  /** Creates of the stream that are not settled: one of them may have made this record. */
-  readonly creates: readonly Push[];
+  /** Creates that are not settled: one of them may have made this record. */
+  readonly creates: OpenCreates;
 };
+
+export type OpenCreates = {
+  /** When the first of those that are under way was first sent; null where none is. */
+  readonly oldestCallAt: Instant | null;
+  /** Those of the rows and tokens that were asked for. One that is parked is among them until its record has shown itself. */
+  readonly named: readonly Push[];
+};
+
+export const NO_CREATES: OpenCreates = { oldestCallAt: null, named: [] };
 
 /** An observation that shows a write of ours carried out. */
 export type Echo = { readonly tokenId: string; readonly seen: Observation };
@@ -25,6 +35,7 @@ export type Echo = { readonly tokenId: string; readonly seen: Observation };
  *
  * A push in flight: between its call and its settling nobody but the settling may write the record. A create: its record has
  * no id yet, so a record that we see for the first time may be the one that we have just made, and would get a second row.
+ * It waits for none that was first sent after it had been known, so that creates that follow each other hold nobody up.
  */
 export function waitsFor(
   folded: Folded,
@@ -33,18 +44,18 @@ export function waitsFor(
 ): { readonly kind: 'flight' | 'create' } | null {
   if (!changesRecord(folded, before)) return null;
   if (flight !== null) return { kind: 'flight' };
-  const isNew = before.status === 'none' || (before.status === 'tombstone' && before.isTombSoft);
+  if (before.status === 'live') return null;
   const alive = [...folded.outcomes.keys()].filter(({ seen }) => seen.content !== null);
-  if (alive.length === 0 || before.status === 'live') return null;
-  if (creates.some((create) => isUnderWay(create) && create.targetKey === keyOf(folded.state ?? before))) {
-    return { kind: 'create' };
-  }
-  return isNew && alive.some(({ seen }) => mayBeOurs(seen, creates)) ? { kind: 'create' } : null;
+  const key = keyOf(folded.state ?? before);
+  const isOfItsRow = creates.named.some((create) => isUnderWay(create) && create.targetKey === key);
+  const isOurs = (sighted: Sighted) => isOfItsRow || mayBeOurs(sighted, creates);
+  return alive.some(isOurs) ? { kind: 'create' } : null;
 }
 
-/** A record that carries the id of a write is of that write alone; of one that carries none nobody can tell. */
-function mayBeOurs({ marker }: Observation, creates: readonly Push[]): boolean {
-  return marker === null ? creates.some(isUnderWay) : creates.some(({ tokenId }) => tokenId === marker);
+/** A record that carries the id of a write is of that write alone; of one that carries none only its age can tell. */
+function mayBeOurs({ seen, knownAt = seen.hi }: Sighted, { oldestCallAt, named }: OpenCreates): boolean {
+  if (seen.marker !== null) return named.some(({ tokenId }) => tokenId === seen.marker);
+  return oldestCallAt !== null && oldestCallAt <= Math.min(seen.hi, knownAt);
 }
 
 const isUnderWay = ({ state }: Push): boolean => state === 'calling' || state === 'unknown';
@@ -61,8 +72,8 @@ export function echoOf(
 ): Echo | null {
   for (const { seen } of group) {
     if (seen.partial) continue;
-    const create = seen.marker === null ? undefined : creates.find(({ tokenId }) => tokenId === seen.marker);
-    if (create?.tokenId != null && isUnderWay(create)) return { tokenId: create.tokenId, seen };
+    const create = seen.marker === null ? undefined : creates.named.find(({ tokenId }) => tokenId === seen.marker);
+    if (create?.tokenId != null) return { tokenId: create.tokenId, seen };
     const token = flight === null ? undefined : tokens.find(({ id }) => id === flight.tokenId);
     if (flight === null || token === undefined) continue;
     if (matchesToken(seen, token, mapper.hashOf) && isLater(seen, flight, caps)) return { tokenId: token.id, seen };

@@ -20,11 +20,12 @@ export async function landMerge(
   tx: RecordTx,
   stream: TwoWayStream,
   held: Held,
-  { row, content }: { row: Content | null; content: Content },
+  { at, row, content }: { /** The row's key. */ at: string; row: Content | null; content: Content },
 ): Promise<void> {
   const { push, seen, state } = held;
   const { keyProperty } = stream.target;
-  if (row === null && push.op === 'create' && push.carries === 'request') {
+  const isRequested = push.op === 'create' && push.carries === 'request';
+  if (row === null && isRequested) {
     const stored = (await tx.writeRows([content])).get(String(content[keyProperty])) ?? null;
     const next = liveState(stream, held, { base: content, shadow: stored, isEffective: true });
     await tx.saveStates([next]);
@@ -49,19 +50,19 @@ export async function landMerge(
     incoming: content,
     remoteAt: null,
     localAt: null,
-    pushed: { snapshot: push.snapshot, patch: push.patch ?? {} },
+    pushed: isRequested ? null : { snapshot: push.snapshot, patch: push.patch ?? {} },
     choice: null,
   });
-  if (merged.kind === 'parked') return await openConflict(tx, held, row, merged.properties);
+  if (merged.kind === 'parked') return await openConflict(tx, held, { at, row, fields: merged.properties });
   const wanted: Content = { ...merged.row, [keyProperty]: content[keyProperty] ?? null };
-  const stored = await landRow(tx, push.targetKey, String(wanted[keyProperty] ?? seen.externalId), wanted);
+  const stored = await landRow(tx, at, String(wanted[keyProperty] ?? seen.externalId), wanted);
   const isEffective = showsNews(held) || !isSame(stored, row);
   const shadow = shadowAfter(merged, content, stored);
   const next = liveState(stream, held, { base: content, shadow, isEffective });
   await tx.saveStates([next]);
-  await keepConflicts(tx, held, row, merged);
+  await keepConflicts(tx, held, { at, row }, merged);
   if (merged.kept.size > 0) await lookAgain(tx, lookOf(held, keyOf(next)));
-  else await tx.dropParked([push.targetKey, keyOf(next)]);
+  else await tx.dropParked([at, keyOf(next)]);
   await note(tx, held, next, isEffective ? null : 'unchanged');
 }
 
@@ -80,8 +81,12 @@ async function landRow(tx: RecordTx, from: string, to: string, content: Content)
 
 export const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
 
+/** Key of the row that a record with this content lives in. */
+export const keyIn = ({ target }: TwoWayStream, externalId: string, content: Content): string =>
+  String(content[target.keyProperty] ?? externalId);
+
 function liveState(
-  { target }: TwoWayStream,
+  stream: TwoWayStream,
   { state, seen }: Held,
   {
     base,
@@ -89,12 +94,11 @@ function liveState(
     isEffective,
   }: { readonly base: Content; readonly shadow: Content | null; readonly isEffective: boolean },
 ): RecordState {
-  const key = base[target.keyProperty];
-  const targetKey = key === undefined || key === null ? state.externalId : String(key);
+  const targetKey = keyIn(stream, state.externalId, base);
   return {
     ...blankState(state.externalId),
     status: 'live',
-    targetKey: target.isKeyDirect && targetKey === state.externalId ? null : targetKey,
+    targetKey: stream.target.isKeyDirect && targetKey === state.externalId ? null : targetKey,
     baseHash: seen.hash,
     base,
     version: seen.version,
@@ -108,11 +112,15 @@ function liveState(
   };
 }
 
-async function openConflict(tx: RecordTx, { push, seen, state }: Held, row: Content, fields: readonly string[]) {
+async function openConflict(
+  tx: RecordTx,
+  { seen, state }: Held,
+  { at, row, fields }: { at: string; row: Content; fields: readonly string[] },
+) {
   const { externalId, content: remote, version: remoteVersion } = seen;
   const met = {
     externalId,
-    targetKey: push.targetKey,
+    targetKey: at,
     kind: 'both_changed',
     fields,
     base: state.base,
@@ -124,8 +132,8 @@ async function openConflict(tx: RecordTx, { push, seen, state }: Held, row: Cont
 /** Values that were overwritten, or that stand against the source's: a conflict for each way it went. */
 async function keepConflicts(
   tx: RecordTx,
-  { push, seen, state }: Held,
-  row: Content,
+  { seen, state }: Held,
+  { at, row }: { at: string; row: Content },
   { conflicts }: Extract<Merged, { kind: 'merged' }>,
 ): Promise<void> {
   const groups = new Map<string, FieldConflict[]>();
@@ -141,7 +149,7 @@ async function keepConflicts(
     const only = (content: Content | null): Content | null =>
       content === null ? null : Object.fromEntries(Object.entries(content).filter(([name]) => fields.includes(name)));
     const values = { base: only(state.base), local: only(row), remote: only(seen.content) };
-    const record = { externalId: seen.externalId, targetKey: push.targetKey, remoteVersion: seen.version };
+    const record = { externalId: seen.externalId, targetKey: at, remoteVersion: seen.version };
     return [{ ...record, ...values, kind, fields, policy, outcome }];
   });
   if (kept.length > 0) await tx.recordConflicts(kept);

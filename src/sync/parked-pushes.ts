@@ -83,7 +83,10 @@ export async function discardPush(
     if (push.carries === 'row') await bringBack(tx, deps, { push, state, row });
     await tx.dropPushes([push.targetKey]);
     await tx.dropParked([push.targetKey]);
-    if (state !== null) await wantRead(tx, state.externalId);
+    const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
+    // A record that the source has made of it is still there.
+    const externalId = state?.externalId ?? token?.externalId ?? null;
+    if (externalId !== null) await wantRead(tx, externalId);
     await tell(tx, push, state, 'discard', correlationId);
     return { kind: 'discarded' };
   });

@@ -39,5 +39,3 @@ export type PushDeps = {
 export const PUSH_LEASE_MS = 60_000;
 /** How long before the end of the lease nothing is sent any more: a request on its way must end under the lease. */
 export const LEASE_MARGIN_MS = 10_000;
-/** Longer than sources go on repeating what they tell of a change. */
-export const TOKEN_TTL_MS = 7 * 86_400_000;

@@ -6,18 +6,20 @@ import { findEditKey, saveEditKey } from '../store/edit-keys.ts';
 import { takeLocalChanges } from '../store/local-changes.ts';
 import {
   claimUnknownPushes,
+  findOpenCreates,
   insertRequestPush,
   lockHeldPush,
   lockPush,
   lockReadyPushes,
   readDuePushes,
   readFlights,
-  readOpenCreates,
+  readOldestCreate,
   startCall,
 } from '../store/outbox.ts';
 import {
   countCalls,
   countRemovals,
+  countSentAgain,
   endPushes,
   ensurePushes,
   moveDeadline,
@@ -39,7 +41,10 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
 
     takeLocalChanges: (limit) => takeLocalChanges(tx, key, limit),
     flightsOf: (ids) => readFlights(tx, key, ids),
-    openCreates: () => readOpenCreates(tx, key),
+    openCreates: async (of) => ({
+      oldestCallAt: await readOldestCreate(tx, key),
+      named: await findOpenCreates(tx, key, of),
+    }),
     lastEditsOf: (targetKeys) => readLastEdits(tx, key, targetKeys),
     ensurePushes: (wishes) => ensurePushes(tx, key, wishes),
     dropPushes: (targetKeys) => endPushes(tx, key, 'ready', targetKeys),
@@ -55,6 +60,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     moveDeadline: (push, deadline) => moveDeadline(tx, push, deadline),
     finishPush: (push, move) => finishPush(tx, key, push, move),
     countCalls: (targetKey, since) => countCalls(tx, key, targetKey, since),
+    countSentAgain: (targetKey) => countSentAgain(tx, key, targetKey),
     countRemovals: (since) => countRemovals(tx, key, since),
 
     insertToken: (token) => insertToken(tx, key, token),

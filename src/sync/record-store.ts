@@ -9,6 +9,7 @@ import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
 import type { DeleteHold } from '../store/streams.ts';
+import type { OpenCreates } from './in-flight.ts';
 
 /**
  * What the two-way flows ask of the database, for one stream, inside one transaction. `openRecordTx` carries it out in SQL;
@@ -51,8 +52,14 @@ export type RecordTx = {
 
   /** Pushes in flight (`calling`, `unknown`) of these records. */
   readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
-  /** Creates of this stream that are in flight (`calling`, `unknown`), oldest first, bounded. */
-  readonly openCreates: () => Promise<readonly Push[]>;
+  /**
+   * Creates that are not settled: since when any is under way (`calling`, `unknown`), those of these rows that are, and those
+   * of these tokens, be they parked, as long as no echo of them was kept.
+   */
+  readonly openCreates: (of: {
+    readonly targetKeys: readonly string[];
+    readonly tokenIds: readonly string[];
+  }) => Promise<OpenCreates>;
   /** When these rows were last edited, as far as captured and not yet sent. Only asked where the newest value wins. */
   readonly lastEditsOf: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Instant>>;
   /**
@@ -75,7 +82,8 @@ export type RecordTx = {
   readonly lockReady: (ids: readonly string[]) => Promise<readonly Push[]>;
   /**
    * `unknown` pushes that are due or whose token has caught an echo, and `calling` ones whose lease has run out, which become
-   * `unknown`; held from now on, an attempt more. None while the source is paused or asked for a wait.
+   * `unknown`; held from now on, an attempt more. While the source is paused or asked for a wait only those with an echo, which
+   * need no request; none while the table cannot be written.
    */
   readonly claimUnknown: (limit: number, leaseMs: number) => Promise<readonly HeldPush[]>;
   /** Its request may be sent once more until then. @returns false when the lease was lost. */
@@ -91,22 +99,27 @@ export type RecordTx = {
   readonly lockPush: (id: string) => Promise<Push | null>;
   /** Locks a held push again. @returns as it stands; null when the lease was lost: roll back and forget the answer. */
   readonly lockHeld: (push: HeldPush) => Promise<HeldPush | null>;
-  /** A locked push moves on. It ends the hold. */
+  /** A locked push moves on. It ends the hold. Nobody looks for a write whose push is over: a pending token is rejected. */
   readonly finishPush: (push: Push, move: PushMove) => Promise<void>;
-  /** Ends parked pushes of these rows: what they could not bring is there, or no longer wanted. */
+  /** Ends parked pushes of these rows, as `finishPush` does: what they could not bring is there, or no longer wanted. */
   readonly dropParked: (targetKeys: readonly string[]) => Promise<void>;
   /**
-   * How many calls for this row were started since a moment, without those that the source surely did not carry out (their
-   * tokens are rejected): what its budget counts.
+   * How many calls for this row were started since a moment, without those that the source surely did not carry out: what
+   * its budget counts.
    */
   readonly countCalls: (targetKey: string, since: Instant) => Promise<number>;
+  /** Creates of this row that were sent again (`SENT_AGAIN`) though nobody knew what had become of them. */
+  readonly countSentAgain: (targetKey: string) => Promise<number>;
 
   readonly insertToken: (token: ChangeToken) => Promise<void>;
   readonly saveToken: (token: ChangeToken) => Promise<void>;
   readonly readToken: (id: string) => Promise<ChangeToken | null>;
   /** Tokens of these records that have not expired, newest first, bounded for each record. */
   readonly tokensOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, readonly ChangeToken[]>>;
-  /** Keeps the first sighting that matched a pending write, to settle it by; of any other token nothing changes. */
+  /**
+   * Keeps the first sighting that matched a write which is not settled, to settle it by; of a rejected token nothing changes.
+   * A create that is parked goes back to `unknown` for that.
+   */
   readonly keepEcho: (tokenId: string, seen: Observation) => Promise<void>;
   /** Counts one more echo for each of these tokens. Waits for nobody: a count may be lost. */
   readonly countEchoes: (tokenIds: readonly string[]) => Promise<void>;

@@ -114,7 +114,7 @@ async function applySighting(deps: IngestDeps, stream: Stream, hint: LeasedHint,
       });
       return { kind: 'quarantine' };
     }
-    const [made] = await applyBatch(tx, stream, [observed.sighted], { repairs: false });
+    const [made] = await applyBatch(tx, stream, [{ ...observed.sighted, knownAt: hint.knownAt }], { repairs: false });
     const result = made ?? { kind: 'noop' };
     if (hint.runId !== null && result.kind === 'delete') await addRunDeletions(tx, hint.runId, 1);
     const again = nextRead(stream, hint, { outcome: result, version: observed.sighted.seen.version, lo: sight.lo });
@@ -223,6 +223,7 @@ const carried = (hint: LeasedHint): Omit<NewHint, 'runAt'> => ({
   correlationId: hint.correlationId,
   runId: hint.runId,
   isUrgent: hint.isUrgent,
+  knownAt: hint.knownAt,
 });
 
 /**

@@ -3,7 +3,7 @@ import type { Sighted } from '../model/apply.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
 import type { Observation } from '../model/observation.ts';
-import type { HeldPush } from '../model/push.ts';
+import { type HeldPush, SENT_AGAIN } from '../model/push.ts';
 import type { Sighting } from '../source/client.ts';
 import { answerToRead, send, settleAnswer } from './call-push.ts';
 import { ABSENT_ONCE, decideUnknown, nextLookAt, REPLAY_REFUSED, type Resolution } from './decide-unknown.ts';
@@ -41,6 +41,7 @@ export async function claimUnknown(deps: PushDeps, limit: number): Promise<Claim
         twoWay: deps.stream.twoWay,
         canGet: deps.stream.caps.canGet,
         readLagMs: deps.stream.caps.readLagMs,
+        sentAgain: push.op === 'create' ? await tx.countSentAgain(push.targetKey) : 0,
         now: await tx.now(),
       });
       if (resolution.kind === 'park') parked++;
@@ -62,17 +63,15 @@ async function carryOut(
     case 'wait':
       await tx.finishPush(push, { to: 'unknown', runAt: resolution.until, errorCode, error });
       return null;
-    case 'again':
-      await rejectToken(tx, push);
-      await tx.finishPush(
-        push,
-        moveOf(push, { to: 'again', runAt: await tx.now(), attempt: push.attempt, errorCode, error }),
-      );
+    case 'again': {
+      const move = { to: 'again', runAt: await tx.now(), attempt: push.attempt, errorCode, error } as const;
+      await tx.finishPush(push, push.carries === 'request' ? moveOf(push, move) : { ...move, errorCode: SENT_AGAIN });
       return null;
+    }
     case 'park': {
-      const words =
-        'nobody can tell whether the source has created the record; sent again, it might create a second one';
-      const move = { to: 'parked', reason: 'create_unknown', errorCode: 'create_unknown', error: words } as const;
+      const { code, words } = resolution;
+      const reason = code === 'create_unknown' ? code : 'cannot_settle';
+      const move = { to: 'parked', reason, errorCode: code, error: words } as const;
       await tx.finishPush(push, move);
       log.warn({ ...stream.key, push: push.id, reason: move.reason }, 'push parked');
       return null;
@@ -114,7 +113,7 @@ export async function resolvePush(deps: PushDeps, open: Open, signal: AbortSigna
         deps,
         push,
         () => deps.source.findByMarker(resolution.marker, signal),
-        (read) => concludeSearch(deps, push, read, resolution.wasAbsent),
+        (read) => concludeSearch(deps, push, read, resolution),
       );
     default:
       return assertNever(resolution);
@@ -187,7 +186,7 @@ async function concludeSearch(
   deps: PushDeps,
   push: HeldPush,
   read: Sighting,
-  wasAbsent: boolean,
+  { wasAbsent, isAccepted }: Extract<Resolution, { kind: 'search' }>,
 ): Promise<PushFate | null> {
   if (read.kind === 'found') {
     const id = deps.stream.mapper.externalIdOf(read.record);
@@ -198,9 +197,11 @@ async function concludeSearch(
   return await withHeld(deps, push, async (tx, held) => {
     const now = await tx.now();
     const words = 'the source shows no record with its marker';
-    if (!wasAbsent) {
-      // A second look, a read lag later, has to say the same.
-      const runAt = addMs(now, deps.stream.caps.readLagMs);
+    if (!wasAbsent || isAccepted) {
+      // A second look, a read lag later, has to say the same. What the source says it has done will be found at last.
+      const runAt = isAccepted
+        ? nextLookAt({ push: held, now, random: deps.random() })
+        : addMs(now, deps.stream.caps.readLagMs);
       await tx.finishPush(held, { to: 'unknown', runAt, errorCode: ABSENT_ONCE, error: words });
       return { kind: 'unknown', code: ABSENT_ONCE, words };
     }

@@ -1,16 +1,16 @@
 import type { Sighted } from '../model/apply.ts';
-import type { ChangeToken } from '../model/change-token.ts';
+import { type ChangeToken, TOKEN_TTL_MS } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
 import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush } from '../model/push.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
 import { sanitiseState } from './decide.ts';
 import { LeaseLostError } from './failures.ts';
-import { type Held, keyOf, landMerge, lookOf, note } from './land-merge.ts';
+import { type Held, keyIn, keyOf, landMerge, lookOf, note } from './land-merge.ts';
 import { linkCreate } from './link-create.ts';
 import { lookAgain, wantRead } from './look-again.ts';
 import { decideOrder } from './order.ts';
-import { type PushDeps, TOKEN_TTL_MS, type TwoWayStream } from './push-deps.ts';
+import type { PushDeps, TwoWayStream } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 
 /** The end of a push, with what the source shows of its record. */
@@ -32,6 +32,7 @@ export async function settlePush(deps: PushDeps, settlement: Settlement): Promis
     const states = await tx.lockStates([seen.externalId]);
     const state = sanitiseState(states.get(seen.externalId) ?? blankState(seen.externalId), await tx.now());
     const keys = new Set([settlement.push.targetKey, ...(state.status === 'live' ? [keyOf(state)] : [])]);
+    if (seen.content !== null) keys.add(keyIn(deps.stream, seen.externalId, seen.content));
     const rows = await tx.lockRows([...keys].sort());
     const push = await tx.lockHeld(settlement.push);
     if (push === null) throw new LeaseLostError('The push was taken over');
@@ -55,7 +56,7 @@ async function settleKnown(tx: RecordTx, stream: TwoWayStream, held: Held): Prom
     return await note(tx, held, state, 'overtaken');
   }
   if (seen.content === null) return await bury(tx, held, row);
-  await landMerge(tx, stream, held, { row, content: seen.content });
+  await landMerge(tx, stream, held, { at: push.targetKey, row, content: seen.content });
 }
 
 /** The record is gone, as it should be. A row that was put in its place since is a new record. */

@@ -4,7 +4,7 @@ import { addMs, type Instant } from '../model/instant.ts';
 import type { Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { type Folded, type FoldStream, foldRecord, historyEntry, verifyHint } from './fold.ts';
-import { type Echo, echoOf, waitsFor } from './in-flight.ts';
+import { type Echo, echoOf, type OpenCreates, waitsFor } from './in-flight.ts';
 
 /** How long after a write a list may still show the world before it: this many read lags. */
 const BACKWARD_LAGS = 10;
@@ -13,7 +13,7 @@ const BACKWARD_LAGS = 10;
 export type Surroundings = {
   readonly before: RecordState;
   readonly flight: Push | null;
-  readonly creates: readonly Push[];
+  readonly creates: OpenCreates;
   readonly tokens: readonly ChangeToken[];
   readonly now: Instant;
 };

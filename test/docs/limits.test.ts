@@ -19,7 +19,7 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/operating.md', '(24 hours unless', 'src/assemble.ts', 'DEFAULT_DEADLINE_MS = 24 * 3_600_000'],
   ['docs/architecture.md', 'a change token and a lease of 60 s', 'src/sync/push-deps.ts', 'PUSH_LEASE_MS = 60_000'],
   ['docs/architecture.md', "10 s before the lease's end", 'src/sync/push-deps.ts', 'LEASE_MARGIN_MS = 10_000'],
-  ['docs/architecture.md', 'Kept for 7 d after', 'src/sync/push-deps.ts', 'TOKEN_TTL_MS = 7 * 86_400_000'],
+  ['docs/architecture.md', 'Kept for 7 d after', 'src/model/change-token.ts', 'TOKEN_TTL_MS = 7 * 86_400_000'],
   [
     'docs/architecture.md',
     'More removals within ten minutes',

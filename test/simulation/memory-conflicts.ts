@@ -39,7 +39,11 @@ export function conflictsOf({
     },
     async keepEcho(tokenId, seen) {
       const token = tables.tokens.get(tokenId);
-      if (token?.state === 'pending' && token.echo === null) tables.tokens.set(tokenId, { ...token, echo: seen });
+      if (token === undefined || token.state === 'rejected' || token.echo !== null) return;
+      tables.tokens.set(tokenId, { ...token, echo: seen });
+      for (const row of [...tables.pushes.rows.values()])
+        if (row.tokenId === tokenId && row.state === 'parked' && row.op === 'create')
+          tables.pushes.set(row.id, { ...row, state: 'unknown', parkReason: null, runAt: clock.at() });
     },
     async countEchoes(tokenIds) {
       for (const id of tokenIds) {

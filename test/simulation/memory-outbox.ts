@@ -1,5 +1,6 @@
+import { TOKEN_TTL_MS } from '../../src/model/change-token.ts';
 import { addMs, type Instant } from '../../src/model/instant.ts';
-import type { HeldPush, Push, PushWish } from '../../src/model/push.ts';
+import { type HeldPush, type Push, type PushWish, SENT_AGAIN } from '../../src/model/push.ts';
 import type { PushMove, RecordTx } from '../../src/sync/record-store.ts';
 import { type MemoryDeps, type Recording, uniqueViolation } from './memory-store.ts';
 import type { PushRow, Tables } from './tables.ts';
@@ -23,9 +24,8 @@ type Outbox = Pick<
   | 'lockHeld'
   | 'finishPush'
   | 'countCalls'
+  | 'countSentAgain'
 >;
-
-const MAX_OPEN_CREATES = 100;
 
 const isInFlight = ({ state }: Push): boolean => state === 'calling' || state === 'unknown';
 /** A create that the source may have carried out stands in the way of every other push of its row. */
@@ -103,7 +103,14 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       const flights = find((row) => isInFlight(row) && row.externalId !== null && ids.includes(row.externalId));
       return new Map(flights.flatMap((row) => (row.externalId === null ? [] : [[row.externalId, row]])));
     },
-    openCreates: async () => find((row) => row.op === 'create' && isInFlight(row)).slice(0, MAX_OPEN_CREATES),
+    async openCreates({ targetKeys, tokenIds }) {
+      const creates = find(({ op }) => op === 'create');
+      const calls = creates.filter(isInFlight).map(({ firstCallAt }) => firstCallAt ?? clock.at());
+      return {
+        oldestCallAt: calls.length === 0 ? null : Math.min(...calls),
+        named: creates.filter((row) => isNamed(tables, row, { targetKeys, tokenIds })),
+      };
+    },
     async ensurePushes(wishes) {
       return new Map(wishes.map((wish) => [wish.targetKey, ensure(wish)]));
     },
@@ -130,8 +137,9 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
     lockReady: async (ids) => find((row) => row.state === 'ready' && ids.includes(row.id) && !isBarred(tables, row)),
     async claimUnknown(limit, leaseMs) {
       const now = clock.at();
-      if (isBlocked()) return [];
-      const due = find((row) => isInFlight(row) && isOpen(tables, row, now));
+      const mayAsk = !isBlocked();
+      const hasEcho = ({ tokenId }: PushRow) => tokenId !== null && tables.tokens.get(tokenId)?.echo != null;
+      const due = find((row) => isInFlight(row) && isOpen(tables, row, now) && (mayAsk || hasEcho(row)));
       return due
         .sort(sortByTime)
         .slice(0, limit)
@@ -149,7 +157,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
     lockPush: async (id) => pushes.get(id) ?? null,
     async dropParked(targetKeys) {
       for (const row of find(({ state, targetKey }) => state === 'parked' && targetKeys.includes(targetKey)))
-        pushes.remove(row.id);
+        end(tables, row, clock.at());
     },
     countRemovals: async (since) => [...tables.removals.rows.values()].filter((at) => at > since).length,
     async startCall(push, { leaseMs, ...call }) {
@@ -179,29 +187,40 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       const row = pushes.get(push.id);
       if (row === undefined) recording.faults.push('a push that is over is finished again');
       else if (row.leaseToken !== push.leaseToken) recording.faults.push('a push is finished under a lost lease');
-      else finish(tables, row, move, put, ensure);
+      else finish(tables, row, move, { put, ensure, now: clock.at() });
     },
     countCalls: async (targetKey, since) =>
       (tables.calls.get(targetKey) ?? []).filter(
-        ({ at, tokenId }) => at >= since && tables.tokens.get(tokenId)?.state !== 'rejected',
+        ({ at, tokenId, isSentAgain }) =>
+          at >= since && (isSentAgain === true || tables.tokens.get(tokenId)?.state !== 'rejected'),
       ).length,
+    countSentAgain: async (targetKey) =>
+      (tables.calls.get(targetKey) ?? []).filter(({ isSentAgain }) => isSentAgain).length,
   };
 }
 
-function finish(
-  { pushes }: Tables,
-  row: PushRow,
-  move: PushMove,
-  put: (row: PushRow) => void,
-  ensure: (wish: PushWish, attempt: number) => string,
-): void {
+type Moving = {
+  readonly put: (row: PushRow) => void;
+  readonly ensure: (wish: PushWish, attempt: number) => string;
+  readonly now: Instant;
+};
+
+function finish(tables: Tables, row: PushRow, move: PushMove, { put, ensure, now }: Moving): void {
+  const { pushes, calls } = tables;
   const free = { leaseToken: null, leaseExpiresAt: null };
   switch (move.to) {
     case 'done':
-      pushes.remove(row.id);
+      end(tables, row, now);
       break;
     case 'again':
-      pushes.remove(row.id);
+      end(tables, row, now);
+      if (move.errorCode === SENT_AGAIN)
+        calls.set(
+          row.targetKey,
+          (calls.get(row.targetKey) ?? []).map((call) =>
+            call.tokenId === row.tokenId ? { ...call, isSentAgain: true } : call,
+          ),
+        );
       ensure({ ...wishOf(row), runAt: move.runAt }, move.attempt);
       break;
     case 'unknown':
@@ -209,10 +228,30 @@ function finish(
       break;
     case 'parked':
       for (const other of [...pushes.rows.values()])
-        if (other.state === 'parked' && other.targetKey === row.targetKey) pushes.remove(other.id);
+        if (other.state === 'parked' && other.targetKey === row.targetKey) end(tables, other, now);
       put({ ...row, ...free, state: 'parked', parkReason: move.reason, errorCode: move.errorCode, error: move.error });
       break;
   }
+}
+
+/** Nobody looks any more for the write of a push that is over. */
+function end({ pushes, tokens }: Tables, row: PushRow, now: Instant): void {
+  pushes.remove(row.id);
+  const token = row.tokenId === null ? undefined : tokens.get(row.tokenId);
+  if (token?.state === 'pending')
+    tokens.set(token.id, { ...token, state: 'rejected', expiresAt: addMs(now, TOKEN_TTL_MS) });
+}
+
+/** Under way and of one of these rows, or not settled and of one of these tokens. */
+function isNamed(
+  { tokens }: Tables,
+  row: PushRow,
+  { targetKeys, tokenIds }: { readonly targetKeys: readonly string[]; readonly tokenIds: readonly string[] },
+): boolean {
+  if (isInFlight(row) && targetKeys.includes(row.targetKey)) return true;
+  if (row.tokenId === null || !tokenIds.includes(row.tokenId)) return false;
+  const token = tokens.get(row.tokenId);
+  return isInFlight(row) || (row.state === 'parked' && token?.state !== 'rejected' && token?.echo === null);
 }
 
 const wishOf = ({ targetKey, externalId, edits, runAt, editedAt }: Push): PushWish => ({

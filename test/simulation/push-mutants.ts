@@ -11,7 +11,7 @@ const hasKeys = ({ shape, twoWay }: Configuration): boolean => twoWay !== null &
 const nothingInFlight = (tx: RecordTx): RecordTx => ({
   ...tx,
   flightsOf: async () => new Map(),
-  openCreates: async () => [],
+  openCreates: async () => ({ oldestCallAt: null, named: [] }),
 });
 
 const asWritten = (contents: readonly Content[]): Map<string, Content> =>
@@ -75,7 +75,7 @@ export const PUSH_MUTANTS: readonly Mutant[] = [
   { name: 'no waiting for a push in flight', wrapTx: nothingInFlight, matters: isTwoWay },
   {
     name: 'no waiting for a create in flight',
-    wrapTx: (tx) => ({ ...tx, openCreates: async () => [] }),
+    wrapTx: (tx) => ({ ...tx, openCreates: async () => ({ oldestCallAt: null, named: [] }) }),
     matters: isTwoWay,
   },
   {

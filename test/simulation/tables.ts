@@ -72,7 +72,10 @@ export function createTables() {
     /** Those that are not done. */
     pushes: createTable<string, PushRow>(log),
     /** When calls were started, by target key. */
-    calls: createTable<string, readonly { readonly at: Instant; readonly tokenId: string }[]>(log),
+    calls: createTable<
+      string,
+      readonly { readonly at: Instant; readonly tokenId: string; readonly isSentAgain?: true }[]
+    >(log),
     /** When pushes were planned for removed rows. */
     removals: createTable<number, Instant>(log),
     tokens: createTable<string, ChangeToken>(log),
@@ -110,4 +113,5 @@ export const leasedHint = (row: HintRow, key: { integration: string; entity: str
   correlationId: null,
   runId: row.runId,
   isUrgent: row.isUrgent ?? true,
+  knownAt: row.knownAt ?? Number.POSITIVE_INFINITY,
 });

@@ -191,18 +191,21 @@ test('an unknown outcome is found out by the best way that is open, and by none 
   const MARKER = { field: 'origin', searchParam: 'origin' };
   const SILENT = { field: 'origin', searchParam: null };
   type Over = Partial<Omit<UnknownInput, 'push'>> & { push?: Partial<Push>; afterMs?: number };
+  const budget = { calls: 10, perMs: 600_000 };
+  const by = (over: object) => ({ idempotency: null, marker: null, mayDuplicateCreates: false, budget, ...over });
   const decide = ({ push: pushed, afterMs = 0, ...over }: Over) =>
     decideUnknown({
       push: push({ ...sent, ...pushed }),
       token: token(),
-      twoWay: { idempotency: null, marker: null, mayDuplicateCreates: false },
+      twoWay: by({}),
+      sentAgain: 0,
       canGet: true,
       readLagMs: 2_000,
       now: addMs(NOW, afterMs),
       ...over,
     });
-  const by = (over: object) => ({ idempotency: null, marker: null, mayDuplicateCreates: false, ...over });
   const echo = { externalId: 'c1' } as ChangeToken['echo'];
+  const done = token({ state: 'confirmed', externalId: null });
   const cases: readonly [name: string, over: Over, expected: object][] = [
     ['an echo', { token: token({ echo }) }, { kind: 'echo' }],
     ['a key', { twoWay: by({ idempotency: KEYS }) }, { kind: 'replay' }],
@@ -253,6 +256,36 @@ test('an unknown outcome is found out by the best way that is open, and by none 
       'a create that may be doubled',
       { push: created, twoWay: by({ mayDuplicateCreates: true }), afterMs: 53_000 },
       { kind: 'again' },
+    ],
+    [
+      'a create that was doubled as often as its row may be called',
+      { push: created, twoWay: by({ mayDuplicateCreates: true }), sentAgain: 9, afterMs: 53_000 },
+      { kind: 'park', code: 'create_unknown' },
+    ],
+    [
+      'a create that is done, whatever may be doubled',
+      { push: created, token: done, twoWay: by({ mayDuplicateCreates: true, idempotency: KEYS }), afterMs: 53_000 },
+      { kind: 'park', code: 'created_unseen' },
+    ],
+    [
+      'a create that is done and can be searched for',
+      { push: created, token: done, twoWay: by({ marker: MARKER, idempotency: KEYS }) },
+      { kind: 'search', wasAbsent: false, isAccepted: true },
+    ],
+    [
+      'a create that is done and is not found',
+      {
+        push: { ...created, errorCode: ABSENT_ONCE },
+        token: done,
+        twoWay: by({ marker: MARKER, mayDuplicateCreates: true }),
+        afterMs: 700_000,
+      },
+      { kind: 'park', code: 'created_unseen' },
+    ],
+    [
+      'a create that is done and may come back',
+      { push: created, token: done, twoWay: by({ marker: SILENT }), afterMs: 53_000 },
+      { kind: 'wait', until: addMs(NOW, 650_000) },
     ],
   ];
   for (const [name, over, expected] of cases) t.match(decide(over), expected, name);

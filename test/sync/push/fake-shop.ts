@@ -36,6 +36,8 @@ export function createFakeShop(db: Db) {
     /** Requests that changed something. */
     writes: 0,
     knowsKeys: false,
+    /** Ids of the next records, where they are keys that were there before. */
+    ids: [] as string[],
     /** A write that changes nothing makes a new version for all that. */
     touches: true,
     /** Answers show the record. */
@@ -65,7 +67,7 @@ export function createFakeShop(db: Db) {
       return { kind: 'done', record: shown, etag: null, startedAt, endedAt: await readDatabaseNow(db) };
     };
     const fields = shop.normalise(request.body === null ? {} : JSON.parse(request.body));
-    const id = request.values.id ?? `shop-${++lastId}`;
+    const id = request.values.id ?? shop.ids.shift() ?? `shop-${++lastId}`;
     const before = records.get(id);
     if (request.method === 'POST') {
       const record = { amount: 1, code: null, ...fields, id, version: 1 };

@@ -67,10 +67,11 @@ test('a record never seen waits while it may be the one that we have just create
   await world.apply([world.see('known')]);
   await world.run(sql`INSERT INTO shop.customers (id, full_name, amount) VALUES ('local-1', 'Mine', 1)`);
   const { push } = await world.startPush('local-1', { op: 'create' });
-  t.same(await world.apply([world.see('c9', { name: 'Mine' }), world.see('known', { price: '2', version: 2 })]), [
-    'defer',
-    'update',
-  ]);
+  const hi = await world.now();
+  t.same(
+    await world.apply([world.see('c9', { name: 'Mine' }, { hi }), world.see('known', { price: '2', version: 2 })]),
+    ['defer', 'update'],
+  );
   t.equal(await world.rowOf('c9'), undefined);
   await world.inTx((tx) =>
     tx.finishPush(push, { to: 'parked', reason: 'create_unknown', errorCode: 'create_unknown', error: 'nobody knows' }),
@@ -83,10 +84,31 @@ test('a record that carries the id of a write waits for that write alone, and se
   const { tokenId } = await world.startPush('local-1', { op: 'create' });
   const other = crypto.randomUUID();
   t.same(
-    await world.apply([world.see('c1', { made_by: other }), world.see('c2', { made_by: tokenId }), world.see('c3')]),
+    await world.apply([
+      world.see('c1', { made_by: other }),
+      world.see('c2', { made_by: tokenId }),
+      world.see('c3', {}, { hi: await world.now() }),
+    ]),
     ['insert', 'defer', 'defer'],
   );
   t.match((await world.tokenOf(tokenId))?.echo, { externalId: 'c2', marker: tokenId });
+});
+
+test('a record that was known before a create was sent does not wait for it', async (t) => {
+  const world = await createWorld(t);
+  const before = await world.now();
+  await world.startPush('local-1', { op: 'create' });
+  const hi = await world.now();
+  t.same(await world.apply([world.see('c1', {}, { hi: before })]), ['insert'], 'seen before');
+  const asked = { ...world.see('c2', {}, { channel: 'get', lo: hi, hi }), knownAt: before };
+  t.same(await world.apply([asked]), ['insert'], 'asked for before');
+  t.same(await world.apply([world.see('c3', {}, { hi })]), ['defer']);
+});
+
+test('a record that comes back under the key of a row whose create is under way waits for that', async (t) => {
+  const world = await createWorld(t);
+  await world.startPush('c1', { op: 'create' });
+  t.same(await world.apply([world.see('c1')]), ['defer']);
 });
 
 test('an absence that nobody has seen before is not held up by creates', async (t) => {
