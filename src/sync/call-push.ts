@@ -4,7 +4,9 @@ import type { HeldPush } from '../model/push.ts';
 import { blankState } from '../model/record-state.ts';
 import { SourceError } from '../source/error.ts';
 import type { Claimed } from './claim-pushes.ts';
+import { MAX_REJECTIONS } from './decide-answer.ts';
 import { acceptToken, applyInstead, followAnswer, type PushFate, settleSafely, withHeld } from './finish-push.ts';
+import { dirtyProperties } from './merge.ts';
 import type { PushAnswer } from './push-answer.ts';
 import type { PushDeps } from './push-deps.ts';
 import { backoffMs } from './retry.ts';
@@ -12,7 +14,7 @@ import { assumeStored, isSeenThrough, type Seen, seeAnswer, seeRead } from './se
 
 /**
  * Sends the request of a held push and ends the push as the answer says. Where the source cannot be told which version the
- * request is for, the record is read first, and a record that has changed is not written over. Nothing is sent once the
+ * request is for, the record is read first, and what has changed there is not written over. Nothing is sent once the
  * deadline is past or another worker has the push.
  */
 export async function callPush(deps: PushDeps, claimed: Claimed, signal: AbortSignal): Promise<PushFate> {
@@ -21,6 +23,8 @@ export async function callPush(deps: PushDeps, claimed: Claimed, signal: AbortSi
   if (look.kind === 'changed') {
     const waitMs = deps.stream.caps.readLagMs + backoffMs(push.attempt, deps.random());
     const words = 'the record has changed at the source since it was last seen';
+    if (push.attempt >= MAX_REJECTIONS)
+      return await followAnswer(deps, push, { kind: 'conflict', code: 'conflict', words });
     return await applyInstead(deps, push, look.sighted, { code: 'conflict', words, waitMs });
   }
   const answer = look.kind === 'answer' ? look.answer : await send(deps, push, signal);
@@ -31,7 +35,7 @@ export async function callPush(deps: PushDeps, claimed: Claimed, signal: AbortSi
 
 /** Sends the saved bytes of a push, if nothing speaks against it at the last moment. */
 export const send = async (
-  { source, store, stream }: PushDeps,
+  { source, store, stream, log }: PushDeps,
   push: HeldPush,
   signal: AbortSignal,
 ): Promise<PushAnswer> => {
@@ -40,7 +44,18 @@ export const send = async (
   const { recordAt = null, idAt = null, failures = [] } = stream.twoWay.writes[push.op] ?? {};
   return await source.send(request, {
     deadline,
-    mayLeave: () => store.transaction(async (tx) => (await tx.now()) < deadline && (await tx.lockHeld(push)) !== null),
+    async mayLeave() {
+      try {
+        return await store.transaction(async (tx) => (await tx.now()) < deadline && (await tx.lockHeld(push)) !== null);
+      } catch (error) {
+        // Nothing has been sent, and that is known: it must not count as of unknown outcome.
+        log.warn(
+          { ...stream.key, push: push.id, err: error },
+          'push withheld: the database does not say that it is held',
+        );
+        return false;
+      }
+    },
     recordAt,
     idAt,
     failures,
@@ -55,18 +70,36 @@ type Look =
   | { readonly kind: 'answer'; readonly answer: Exclude<PushAnswer, { readonly kind: 'done' }> };
 
 /** Narrows the time in which somebody else's change could be written over; only `If-Match` can close it. */
-async function lookFirst({ stream, source }: PushDeps, { push, token }: Claimed, signal: AbortSignal): Promise<Look> {
+async function lookFirst(deps: PushDeps, { push, token }: Claimed, signal: AbortSignal): Promise<Look> {
+  const { stream, source } = deps;
   const { externalId } = push;
   if (push.ifMatch !== null || externalId === null || !stream.caps.canGet) return { kind: 'unchanged' };
   try {
     const sighted = seeRead(stream, push, externalId, await source.read(externalId, signal));
     if (sighted?.seen.hash != null && sighted.seen.hash === token.preHash) return { kind: 'unchanged' };
-    if (sighted !== null) return { kind: 'changed', sighted };
+    if (sighted !== null)
+      return (await isUntouched(deps, push, sighted)) ? { kind: 'unchanged' } : { kind: 'changed', sighted };
     const words = 'read before it is written, the record cannot be made out';
     return { kind: 'answer', answer: { kind: 'conflict', code: 'unreadable', words } };
   } catch (error) {
     return { kind: 'answer', answer: answerToRead(error) };
   }
+}
+
+/** Looks before a call at which any change is applied first; some records differ at each: they count views, or sign addresses. */
+const WHOLE_LOOKS = 3;
+
+/**
+ * Whether, of a record that differs again and again, all that an update sends is as it was last seen: what else has changed
+ * is not written over, and comes with the answer.
+ */
+async function isUntouched({ stream, store }: PushDeps, push: HeldPush, { seen }: Sighted): Promise<boolean> {
+  const { writes, writable } = stream.twoWay;
+  if (push.attempt <= WHOLE_LOOKS || push.op !== 'update' || push.patch === null || seen.content === null) return false;
+  // Its sightings wait while it is in flight, so this is the base on which the push was claimed.
+  const base = (await store.transaction((tx) => tx.readStates([seen.externalId]))).get(seen.externalId)?.base ?? null;
+  const sent = writes.update?.sends === 'record' ? writable : Object.keys(push.patch);
+  return base !== null && dirtyProperties(seen.content, base, sent).length === 0;
 }
 
 /** A read that failed has changed nothing. */

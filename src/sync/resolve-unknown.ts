@@ -7,7 +7,15 @@ import { type HeldPush, SENT_AGAIN } from '../model/push.ts';
 import type { Sighting } from '../source/client.ts';
 import { answerToRead, send, settleAnswer } from './call-push.ts';
 import { ABSENT_ONCE, decideUnknown, nextLookAt, REPLAY_REFUSED, type Resolution } from './decide-unknown.ts';
-import { applyInstead, moveOf, type PushFate, rejectToken, settleSafely, withHeld } from './finish-push.ts';
+import {
+  acceptToken,
+  applyInstead,
+  moveOf,
+  type PushFate,
+  rejectToken,
+  settleSafely,
+  withHeld,
+} from './finish-push.ts';
 import type { PushAnswer } from './push-answer.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
@@ -156,10 +164,24 @@ async function ask(
     return await stayUnknown(deps, push, answerToRead(error));
   }
   const fate = await conclusion(seen);
+  if (fate !== null) return fate;
   const words = 'the record cannot be made out';
-  return (
-    fate ?? (await stayUnknown(deps, push, { kind: 'later', code: 'unreadable', words, waitMs: null, isLimit: false }))
-  );
+  if (push.attempt >= MAX_UNREADABLE) return await parkUnreadable(deps, push, words);
+  return await stayUnknown(deps, push, { kind: 'later', code: 'unreadable', words, waitMs: null, isLimit: false });
+}
+
+/** Looks at a record that does not map; then a person mends the mapping or the record, and tries again. */
+const MAX_UNREADABLE = 10;
+
+async function parkUnreadable(deps: PushDeps, push: HeldPush, error: string): Promise<PushFate> {
+  const code = 'unreadable';
+  return await withHeld(deps, push, async (tx, held) => {
+    // Found by its marker, it is there: to send it again would make a second one.
+    if (held.op === 'create') await acceptToken(tx, held, null);
+    await tx.finishPush(held, { to: 'parked', reason: 'cannot_settle', errorCode: code, error });
+    deps.log.warn({ ...deps.stream.key, push: held.id, externalId: held.externalId, reason: code }, 'push parked');
+    return { kind: 'parked', code, words: error };
+  });
 }
 
 /** A read that began after the last moment at which the request could be carried out. */
