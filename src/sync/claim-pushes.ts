@@ -62,7 +62,7 @@ async function claimAlone(deps: PushDeps, due: Push): Promise<ClaimReport> {
   }
 }
 
-/** What passes, or what somebody has to mend who needs no word of ours for it. */
+/** What passes by itself, or once somebody has mended the database. */
 const whyLater = (kind: FailureKind) =>
   kind === 'lock_timeout' || kind === 'serialization'
     ? { errorCode: 'row_held', error: 'another transaction holds the row' }

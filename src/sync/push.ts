@@ -32,7 +32,8 @@ export async function pushOnce(deps: PushDeps, limit: number, signal: AbortSigna
 
 /**
  * One pass over up to `limit` pushes whose outcome is unknown: those of lost answers, and those that a worker held when it
- * died. Each is resolved by its echo, by the same request under the same key, or by reading; never by sending it anew.
+ * died. Each is resolved by its echo, by the same request under the same key, or by reading. Only what does no harm, or may
+ * be doubled by the definition, is sent anew in the dark, and that not without end.
  */
 export async function resolveOnce(deps: PushDeps, limit: number, signal: AbortSignal): Promise<PushReport> {
   if (signal.aborted) return NOTHING;
