@@ -21,6 +21,8 @@ export function createCommitChecker(deps: {
 }) {
   const { source, tables, report } = deps;
   const shown = new Map<string, number>();
+  /** States as their latest effective change left them. */
+  const applied = new Map<string, RecordState>();
 
   function placeOf(id: string, from: number, fits: (moment: Moment) => boolean): number | null {
     const moments = source.records.get(id)?.moments ?? [];
@@ -31,22 +33,21 @@ export function createCommitChecker(deps: {
     return null;
   }
 
-  function checkEffect(id: string, before: RecordState | null, after: RecordState, written: ReadonlySet<string>): void {
+  function checkEffect(id: string, after: RecordState, written: ReadonlySet<string>): void {
     const from = shown.get(id) ?? 0;
     if (after.status === 'live') {
       const place = placeOf(id, from, (moment) => showsBase(after, moment));
       if (place === null) report('I4', `${id}: a state that is not in its history from moment ${from} on`);
       else shown.set(id, place);
       const isRowWritten = written.has(after.targetKey ?? after.externalId);
-      if (
-        before?.status === 'live' &&
-        before.baseHash === after.baseHash &&
-        before.version === after.version &&
-        !isRowWritten
-      )
+      // What waits for a person is held, and is applied only when she decides.
+      const last = applied.get(id) ?? null;
+      if (last?.baseHash === after.baseHash && last.version === after.version && !isRowWritten)
         report('I5', `${id}: an effective change that changed nothing`);
+      applied.set(id, after);
       return;
     }
+    applied.delete(id);
     const place = placeOf(id, from, (moment) => moment.fields === null);
     if (place === null) report('I6', `${id}: deleted without a deletion in its history from moment ${from} on`);
     else shown.set(id, place);
@@ -75,7 +76,7 @@ export function createCommitChecker(deps: {
       for (const key of commit.written) checkDouble(key);
       for (const [id, { before, after }] of commit.states) {
         if (after.appliedSeq <= (before?.appliedSeq ?? 0)) continue;
-        if (deps.checksOrder()) checkEffect(id, before, after, commit.written);
+        if (deps.checksOrder()) checkEffect(id, after, commit.written);
         for (const push of tables.pushes.rows.values()) {
           const isInFlight = push.state === 'calling' || push.state === 'unknown';
           if (isInFlight && push.externalId === id) report('I13', `${id}: changed while a push of it is in flight`);

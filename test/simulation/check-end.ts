@@ -95,7 +95,8 @@ function checkWrites(world: World, report: Report): void {
   for (const [row, count] of acknowledged) {
     // Whoever insists on a local value pushes it again after each foreign change of it.
     const mayInsist = twoWay?.policy === 'target_wins' || twoWay?.policy === 'newest_wins';
-    const allowed = (edits.get(row) ?? 0) + (mayInsist ? foreignChanges(world, row) : 0);
+    const decided = users.decisions.filter((id) => rowOf(id) === row).length;
+    const allowed = (edits.get(row) ?? 0) + decided + (mayInsist ? foreignChanges(world, row) : 0);
     if (count > allowed) report('I7', `${row}: ${count} acknowledged writes for ${allowed} edits`);
   }
   for (const { recordId } of writes.executed)

@@ -39,7 +39,10 @@ export type TwoWayShape = {
   readonly tableNormalises: boolean;
   /** A trigger of the table's owner edits the row after each of our writes. */
   readonly tableEdits: boolean;
-  readonly userDeletes: boolean;
+  readonly userDeletes: 'never' | 'some' | 'masses';
+  readonly massDelete: TwoWay['massDelete'];
+  /** Somebody decides what waits for a person. */
+  readonly hasOperator: boolean;
   readonly userInserts: 'never' | 'some' | 'many';
 };
 
@@ -73,7 +76,9 @@ const TWO_WAY: TwoWayShape = {
   debounceMs: 0,
   tableNormalises: false,
   tableEdits: false,
-  userDeletes: false,
+  userDeletes: 'never',
+  massDelete: { maxShare: 1, minimum: 1_000 },
+  hasOperator: false,
   userInserts: 'some',
 };
 

@@ -138,16 +138,29 @@ const TWO_WAYS: readonly Configuration[] = [
     shape: { ...KEYS, versionKind: 'timestamp' },
   }),
   configure('two-way, a person decides', { twoWay: { policy: 'manual' }, shape: { ...KEYS, canUndelete: true } }),
+  configure('two-way, a person decides, and does', {
+    twoWay: { policy: 'manual', hasOperator: true, localDeletes: 'push', userDeletes: 'some' },
+    shape: { ...KEYS, canUndelete: true },
+  }),
+  configure('two-way, many rows removed at once', {
+    twoWay: {
+      localDeletes: 'push',
+      userDeletes: 'masses',
+      massDelete: { maxShare: 0.3, minimum: 1 },
+      hasOperator: true,
+    },
+    shape: { ...KEYS },
+  }),
   configure('two-way, local deletions pushed', {
-    twoWay: { localDeletes: 'push', userDeletes: true },
+    twoWay: { localDeletes: 'push', userDeletes: 'some' },
     shape: { ...KEYS },
   }),
   configure('two-way, local deletions restored', {
-    twoWay: { localDeletes: 'restore', userDeletes: true },
+    twoWay: { localDeletes: 'restore', userDeletes: 'some' },
     shape: { ...KEYS },
   }),
   configure('two-way, local deletions detach', {
-    twoWay: { localDeletes: 'detach', userDeletes: true },
+    twoWay: { localDeletes: 'detach', userDeletes: 'some' },
     shape: { ...KEYS },
   }),
   configure('two-way, the table normalises', {

@@ -1,16 +1,15 @@
 import type { Conflict } from '../../src/model/conflict.ts';
 import type { RecordTx } from '../../src/sync/record-store.ts';
-import type { MemoryDeps } from './memory-store.ts';
+import type { MemoryDeps, Recording } from './memory-store.ts';
 
 /** Tokens that a record's look-up returns at most. */
 const MAX_TOKENS = 20;
 
 /** Change tokens and conflicts in memory. */
-export function conflictsOf({
-  tables,
-  clock,
-  newId,
-}: MemoryDeps): Pick<
+export function conflictsOf(
+  { tables, clock, newId }: MemoryDeps,
+  recording: Recording,
+): Pick<
   RecordTx,
   | 'insertToken'
   | 'saveToken'
@@ -82,8 +81,9 @@ export function conflictsOf({
     },
     async closeConflict(id, outcome, by) {
       const conflict = tables.conflicts.get(id);
-      if (conflict !== undefined)
-        tables.conflicts.set(id, { ...conflict, outcome, resolvedAt: clock.at(), resolvedBy: by });
+      if (conflict === undefined) return;
+      if (by === 'operator') recording.decided.push(conflict);
+      tables.conflicts.set(id, { ...conflict, outcome, resolvedAt: clock.at(), resolvedBy: by });
     },
   };
 }

@@ -1,4 +1,5 @@
 import { StatementError } from '../../src/db/errors.ts';
+import type { Conflict } from '../../src/model/conflict.ts';
 import type { Instant } from '../../src/model/instant.ts';
 import { blankState, type RecordState } from '../../src/model/record-state.ts';
 import type { RecordStore, RecordTx } from '../../src/sync/record-store.ts';
@@ -20,6 +21,8 @@ export type Commit = {
   readonly written: ReadonlySet<string>;
   /** What broke a rule of the store itself. */
   readonly faults: readonly string[];
+  /** Conflicts that a person has decided, as they were before. */
+  readonly decided: readonly Conflict[];
   /** What the flows told of records: decision and channel. */
   readonly told: readonly { readonly externalId: string; readonly decision: string; readonly reason: string | null }[];
 };
@@ -52,7 +55,14 @@ export function createMemoryStore(deps: MemoryDeps) {
 
   async function run<T>(actor: Actor, work: (tx: RecordTx) => Promise<T>): Promise<T> {
     const { tables, clock } = deps;
-    const recording: Recording = { at: clock.at(), states: new Map(), written: new Set(), faults: [], told: [] };
+    const recording: Recording = {
+      at: clock.at(),
+      states: new Map(),
+      written: new Set(),
+      faults: [],
+      decided: [],
+      told: [],
+    };
     tables.log.isOpen = true;
     try {
       const result = await work(openTx(deps, recording));
@@ -133,7 +143,7 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
       locks.rows = true;
     }),
     ...outboxOf(deps, recording),
-    ...conflictsOf(deps),
+    ...conflictsOf(deps, recording),
     async wantReads(hints) {
       if (hints.length === 0) return;
       if (canGet) enqueueHints(tables, hints);

@@ -86,7 +86,8 @@ function twoWayOf(stream: Stream): TwoWayStream {
 
 const quiet = () => {};
 
-function pushDepsOf(deps: WorkerDeps): PushDeps {
+/** What the flows of the way out work with. */
+export function pushDepsOf(deps: WorkerDeps): PushDeps {
   const { actor, store, random, figures } = deps;
   return {
     stream: twoWayOf(deps.stream()),

@@ -8,6 +8,7 @@ import type { Content } from '../../src/model/observation.ts';
  */
 export const WRITABLE = ['a', 'b', 'n'] as const;
 export const PROPERTIES = ['id', 'a', 'b', 'd', 'n', 'ref'] as const;
+export const isWritable = (name: string): name is Field => WRITABLE.some((field) => field === name);
 export type Field = (typeof WRITABLE)[number];
 
 export const keyOf = (content: Content): string => String(content.id);

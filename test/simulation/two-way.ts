@@ -43,7 +43,7 @@ export function twoWayOf({ shape, twoWay }: Configuration, revision: 1 | 2): Two
     recordPolicy: twoWay.policy,
     adopt: 'source_wins',
     localDeletes: twoWay.localDeletes,
-    massDelete: { maxShare: 1, minimum: 1_000 },
+    massDelete: twoWay.massDelete,
     idempotency: shape.idempotencyTtlMs === null ? null : { header: KEY_HEADER, ttlMs: shape.idempotencyTtlMs },
     marker: shape.hasMarker ? { field: 'marker', searchParam: 'marker' } : null,
     mayDuplicateCreates: twoWay.mayDuplicateCreates,

@@ -1,3 +1,4 @@
+import type { Conflict } from '../../src/model/conflict.ts';
 import type { Instant } from '../../src/model/instant.ts';
 import type { JsonValue } from '../../src/model/json.ts';
 import type { Content } from '../../src/model/observation.ts';
@@ -5,7 +6,7 @@ import type { Clock } from './clock.ts';
 import type { Configuration } from './configuration.ts';
 import type { ModelSource } from './model-source.ts';
 import type { Random } from './random.ts';
-import { type Field, keyOf, WRITABLE } from './shape.ts';
+import { type Field, isWritable, keyOf, WRITABLE } from './shape.ts';
 import type { Fields } from './source-history.ts';
 import { REFUSED_VALUE } from './source-writes.ts';
 import type { Tables } from './tables.ts';
@@ -54,6 +55,8 @@ export function createUsers(deps: {
 }) {
   const { configuration, random, source, tables, clock } = deps;
   const edits: LocalEdit[] = [];
+  /** Ids of records of which a person decided something. */
+  const decisions: string[] = [];
   let written = 0;
   let inserts = 0;
 
@@ -132,6 +135,11 @@ export function createUsers(deps: {
     deps.edit(key, after);
   }
 
+  function remove(row: Content): void {
+    note(row, null, null);
+    deps.edit(keyOf(row), null);
+  }
+
   function editTarget(): void {
     const { twoWay } = configuration;
     if (twoWay === null) return;
@@ -147,9 +155,8 @@ export function createUsers(deps: {
     }
     if (rows.length === 0) return;
     const row = random.pick(rows);
-    if (twoWay.userDeletes && random.chance(0.08)) {
-      note(row, null, null);
-      deps.edit(keyOf(row), null);
+    if (twoWay.userDeletes !== 'never' && random.chance(0.08)) {
+      for (const one of twoWay.userDeletes === 'masses' && random.chance(0.5) ? rows : [row]) remove(one);
       return;
     }
     const { id = null, d = null, ref = null, ...fields } = row;
@@ -167,6 +174,16 @@ export function createUsers(deps: {
     },
     editSource,
     editTarget,
+    decisions,
+    /** A person has decided a conflict. What she wrote in place of either side's value is an edit of hers. */
+    noteDecision({ targetKey, externalId, local, fields }: Conflict): void {
+      decisions.push(externalId ?? targetKey);
+      const row = tables.rows.get(externalId ?? targetKey) ?? tables.rows.get(targetKey);
+      if (row === undefined || local === null) return;
+      for (const field of fields.filter(isWritable))
+        if (String(row[field]).startsWith('o') || (field === 'n' && row.n !== local.n))
+          note(row, field, row[field] ?? null);
+    },
     /** The owner's trigger edits the row, too. */
     noteTrigger(before: Content, after: Content): void {
       for (const field of WRITABLE) if (before[field] !== after[field]) note(before, field, after[field] ?? null);

@@ -15,6 +15,7 @@ import { runIngest } from './ingest.ts';
 import type { Commit } from './memory-store.ts';
 import { createModelSource, showRecord } from './model-source.ts';
 import type { Mutant } from './mutants.ts';
+import { runOperator } from './operator.ts';
 import { runPlan, runPush, runResolve } from './pushes.ts';
 import { createRandom } from './random.ts';
 import { runReread } from './reread.ts';
@@ -110,6 +111,7 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     if (commit.states.size > 0 || commit.written.size > 0 || commit.told.length > 0) trace?.(describeCommit(commit));
     figures.count('rows written', commit.written.size);
     checker.check(commit);
+    for (const conflict of commit.decided) users.noteDecision(conflict);
   }
   let lastId = 0;
   /** Of the form of a UUID, which is what the database takes. */
@@ -175,6 +177,7 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
             plan: (actor: Actor) => runPlan(depsFor(actor)),
             push: (actor: Actor) => runPush(depsFor(actor)),
             resolve: (actor: Actor) => runResolve(depsFor(actor)),
+            ...(configuration.twoWay.hasOperator ? { operate: (actor: Actor) => runOperator(depsFor(actor)) } : {}),
           }),
       ingest: (actor: Actor) => runIngest(depsFor(actor)),
       reread: (actor: Actor) => runReread(depsFor(actor)),
