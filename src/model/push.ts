@@ -84,8 +84,8 @@ export type Push = {
   /** Nothing may be sent after it. */
   readonly deadline: Instant | null;
   readonly runAt: Instant;
-  /** When the latest edit in it was captured. */
-  readonly editedAt: Instant;
+  /** When the latest edit in it was captured; null where nobody knows. */
+  readonly editedAt: Instant | null;
   readonly attempt: number;
   readonly leaseToken: string | null;
   readonly parkReason: ParkReason | null;
@@ -103,7 +103,8 @@ export type PushWish = {
   readonly edits: number;
   /** Not before. */
   readonly runAt: Instant;
-  readonly editedAt: Instant;
+  /** When the row was last edited, and never when it was looked at; null where nobody knows. */
+  readonly editedAt: Instant | null;
   /** The row was removed, as far as the edits tell: counted, so that many at once are noticed, and never relied upon. */
   readonly isRemoval?: boolean;
 };

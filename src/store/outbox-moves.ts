@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/connect.ts';
-import { instantColumn } from '../db/instants.ts';
+import { instantColumn, instantValue } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import { assertNever } from '../lib/assert-never.ts';
 import { TOKEN_TTL_MS } from '../model/change-token.ts';
@@ -33,7 +33,7 @@ export async function ensurePushes(
           (integration, entity, op, target_key, external_id, edits, run_at, edited_at, attempt)
         SELECT ${key.integration}, ${key.entity}, CASE WHEN bool_or(w.is_removal) THEN 'delete' ELSE 'update' END,
                w.target_key, max(w.external_id), sum(w.edits), to_timestamp(min(w.run_at) / 1e6),
-               to_timestamp(max(w.edited_at) / 1e6), max(w.attempt)
+               ${sql.raw(instantValue('max(w.edited_at)'))}, max(w.attempt)
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
           AS w(target_key text, external_id text, edits int, run_at float8, edited_at float8, is_removal boolean, attempt int)
         GROUP BY w.target_key ORDER BY w.target_key COLLATE "C"
@@ -152,12 +152,13 @@ export async function countRemovals(db: Db, key: StreamKey, since: Instant): Pro
     db,
     sql`SELECT count(*)::int AS n FROM sync.outbox_pushes
         WHERE integration = ${key.integration} AND entity = ${key.entity} AND op = 'delete'
-          AND edited_at > to_timestamp(${since}::float8 / 1e6)`,
+          AND (edited_at > to_timestamp(${since}::float8 / 1e6)
+            OR edited_at = '-infinity' AND created_at > to_timestamp(${since}::float8 / 1e6))`,
   );
   return row?.n ?? 0;
 }
 
-/** When rows were last edited, as far as captured or planned and not yet sent. */
+/** When rows were last edited, as far as captured or planned, not yet sent, and known. */
 export async function readLastEdits(
   db: Db,
   key: StreamKey,
@@ -175,6 +176,7 @@ export async function readLastEdits(
             SELECT target_key, edited_at FROM sync.outbox_pushes
             WHERE integration = ${key.integration} AND entity = ${key.entity}
               AND target_key = ANY(${sql.param(targetKeys)}::text[]) AND state IN ('ready','calling','unknown','parked')
+              AND edited_at > '-infinity'
           ) AS edits GROUP BY target_key) AS latest`,
   );
   return new Map(rows.map((row) => [row.target_key, row.at]));

@@ -23,7 +23,7 @@ type PushRow = {
   first_call_at: Instant | null;
   deadline: Instant | null;
   run_at: Instant;
-  edited_at: Instant;
+  edited_at: Instant | null;
   attempt: number;
   lease_token: string | null;
   park_reason: ParkReason | null;

@@ -20,7 +20,7 @@ export type ListedPush = StreamKey & {
   /** Null before it was claimed. */
   readonly properties: readonly string[] | null;
   readonly createdAt: Instant;
-  readonly editedAt: Instant;
+  readonly editedAt: Instant | null;
   readonly runAt: Instant;
   readonly firstCallAt: Instant | null;
   readonly finishedAt: Instant | null;
@@ -43,7 +43,7 @@ type PushRow = {
   attempt: number;
   properties: string[] | null;
   created_at: number;
-  edited_at: number;
+  edited_at: number | null;
   run_at: number;
   first_call_at: number | null;
   finished_at: number | null;

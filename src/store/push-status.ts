@@ -11,7 +11,7 @@ export type OpenPushes = StreamKey & {
   readonly calling: number;
   readonly unknown: number;
   readonly parked: number;
-  /** When the oldest edit that is still to be sent was captured. */
+  /** When the oldest edit that nothing but a worker is waited for was captured: not one that an open conflict holds. */
   readonly oldestReadyAt: Instant | null;
   /** When the oldest request of unknown outcome was sent. */
   readonly oldestUnknownAt: Instant | null;
@@ -37,13 +37,17 @@ export async function countOpenPushes(db: Db): Promise<OpenPushes[]> {
                      (count(*) FILTER (WHERE state = 'calling'))::int AS calling,
                      (count(*) FILTER (WHERE state = 'unknown'))::int AS unknown,
                      (count(*) FILTER (WHERE state = 'parked'))::int AS parked,
-                     min(edited_at) FILTER (WHERE state = 'ready' AND run_at <= clock_timestamp()) AS oldest_ready_at,
+                     min(since) FILTER (WHERE state = 'ready' AND run_at <= clock_timestamp()) AS oldest_ready_at,
                      min(first_call_at) FILTER (WHERE state = 'unknown') AS oldest_unknown_at
-              FROM (SELECT integration, entity, state, edited_at, run_at, first_call_at FROM sync.outbox_pushes WHERE state = 'ready'
+              FROM (SELECT integration, entity, state, run_at, first_call_at,
+                           CASE WHEN EXISTS (SELECT 1 FROM sync.conflicts AS c WHERE c.integration = p.integration
+                                  AND c.entity = p.entity AND c.target_key = p.target_key AND c.outcome IS NULL) THEN NULL
+                                WHEN p.edited_at = '-infinity' THEN p.created_at ELSE p.edited_at END AS since
+                    FROM sync.outbox_pushes AS p WHERE state = 'ready'
                     UNION ALL
-                    SELECT integration, entity, state, edited_at, run_at, first_call_at FROM sync.outbox_pushes WHERE state IN ('calling','unknown')
+                    SELECT integration, entity, state, run_at, first_call_at, NULL FROM sync.outbox_pushes WHERE state IN ('calling','unknown')
                     UNION ALL
-                    SELECT integration, entity, state, edited_at, run_at, first_call_at FROM sync.outbox_pushes WHERE state = 'parked') AS open
+                    SELECT integration, entity, state, run_at, first_call_at, NULL FROM sync.outbox_pushes WHERE state = 'parked') AS open
               GROUP BY integration, entity) AS counted`,
   );
   return rows.map(({ oldest_ready_at: oldestReadyAt, oldest_unknown_at: oldestUnknownAt, ...counts }) => ({

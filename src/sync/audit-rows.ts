@@ -9,8 +9,9 @@ import type { TwoWay } from './two-way.ts';
 
 /**
  * Compares the rows of records that are unchanged at the source with how they were stored. One that differs, or is missing,
- * was edited without our knowing: it is queued to be looked at, and the claim of its push decides what that means. Nothing
- * is locked or written over. @returns how many were queued.
+ * was edited without our knowing: it is queued to be looked at, and the claim of its push decides what that means. Rows of
+ * which a push or a conflict is open are known of: what is parked waits for a person. Nothing is locked or written over.
+ * @returns how many were queued.
  */
 export async function auditRows(
   tx: RecordTx,
@@ -21,18 +22,21 @@ export async function auditRows(
   const linked = states.filter(({ status, shadow }) => status === 'live' && shadow !== null);
   if (linked.length === 0) return 0;
   const rows = await tx.readRows(linked.map(keyOf));
-  const differing = linked.filter((state) => {
+  const suspects = linked.filter((state) => {
     const row = rows.get(keyOf(state));
     if (row === undefined) return twoWay.localDeletes !== 'detach';
     return dirtyProperties(row, state.shadow, target.contentProperties).length > 0;
   });
+  if (suspects.length === 0) return 0;
+  const handled = await tx.openOf(suspects.map(keyOf));
+  const differing = suspects.filter((state) => !handled.has(keyOf(state)));
   if (differing.length === 0) return 0;
   await tx.ensurePushes(
     differing.map((state): PushWish => {
       const targetKey = keyOf(state);
       const isRemoval = !rows.has(targetKey);
       const runAt = addMs(now, twoWay.debounceMs);
-      return { targetKey, externalId: state.externalId, edits: 0, runAt, editedAt: now, isRemoval };
+      return { targetKey, externalId: state.externalId, edits: 0, runAt, editedAt: null, isRemoval };
     }),
   );
   return differing.length;

@@ -82,7 +82,8 @@ function decideCreate(input: ClaimInput, row: Content): Claim {
 function decideRemoval(input: ClaimInput, state: RecordState, shadow: Content): Claim {
   const { localDeletes, writes } = input.twoWay;
   const { isHeld, releasedAt } = input.deleteHold;
-  const isReleased = releasedAt !== null && input.push.editedAt <= releasedAt;
+  const { editedAt } = input.push;
+  const isReleased = releasedAt !== null && editedAt !== null && editedAt <= releasedAt;
   if (isHeld && !isReleased) {
     const words = 'so many rows were removed at once that a person has to say whether they were meant to be';
     return { kind: 'park', reason: 'mass_delete', words };

@@ -2,6 +2,7 @@ import type { NewConflict } from '../model/conflict.ts';
 import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush } from '../model/push.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
+import { editsOf, stampOf } from './land-records.ts';
 import { lookAgain } from './look-again.ts';
 import { type FieldConflict, isSame, type Merged, mergeRecord, shadowAfter } from './merge.ts';
 import type { TwoWayStream } from './push-deps.ts';
@@ -48,12 +49,13 @@ export async function landMerge(
     shadow: state.status === 'live' ? state.shadow : null,
     row,
     incoming: content,
-    remoteAt: null,
-    localAt: null,
+    remoteAt: stampOf(stream, seen.version),
+    localAt: (await editsOf(tx, stream.twoWay, [at])).get(at) ?? null,
     pushed: isRequested ? null : { snapshot: push.snapshot, patch: push.patch ?? {} },
     choice: null,
   });
-  if (merged.kind === 'parked') return await openConflict(tx, held, { at, row, fields: merged.properties });
+  if (merged.kind === 'parked')
+    return await openConflict(tx, stream, held, { at, row, content, fields: merged.properties });
   const wanted: Content = { ...merged.row, [keyProperty]: content[keyProperty] ?? null };
   const stored = await landRow(tx, at, String(wanted[keyProperty] ?? seen.externalId), wanted);
   const isEffective = showsNews(held) || !isSame(stored, row);
@@ -112,21 +114,32 @@ function liveState(
   };
 }
 
+/** A person decides. The row stays, and its record is stored as it was seen: nothing older is news from now on. */
 async function openConflict(
   tx: RecordTx,
-  { seen, state }: Held,
-  { at, row, fields }: { at: string; row: Content; fields: readonly string[] },
-) {
-  const { externalId, content: remote, version: remoteVersion } = seen;
-  const met = {
-    externalId,
-    targetKey: at,
-    kind: 'both_changed',
-    fields,
-    base: state.base,
-    local: row,
-  } as const;
-  await tx.recordConflicts([{ ...met, remote, remoteVersion, policy: 'manual', outcome: null }]);
+  stream: TwoWayStream,
+  held: Held,
+  { at, row, content, fields }: { at: string; row: Content; content: Content; fields: readonly string[] },
+): Promise<void> {
+  const { seen, state } = held;
+  const { base, shadow, targetKey } = state;
+  const next = { ...liveState(stream, held, { base: content, shadow, isEffective: false }), targetKey };
+  await tx.saveStates([next]);
+  await tx.recordConflicts([
+    {
+      externalId: seen.externalId,
+      targetKey: at,
+      kind: 'both_changed',
+      fields,
+      base,
+      local: row,
+      remote: content,
+      remoteVersion: seen.version,
+      policy: 'manual',
+      outcome: null,
+    },
+  ]);
+  await note(tx, held, next, 'conflict');
 }
 
 /** Values that were overwritten, or that stand against the source's: a conflict for each way it went. */

@@ -16,7 +16,12 @@ export type Landing = { readonly folded: Folded; readonly before: RecordState };
 
 type LandStream = FoldStream & { readonly twoWay: TwoWay };
 type Row = { readonly key: string; readonly content: Content };
-type Planned = Landing & { readonly row: Row | null; readonly open: Conflict | null; readonly plan: RecordPlan };
+type Planned = Landing & {
+  readonly row: Row | null;
+  readonly open: Conflict | null;
+  readonly editedAt: Instant | null;
+  readonly plan: RecordPlan;
+};
 
 /**
  * Brings decided records into their rows, each merged with what was edited here, and stores their states as the rows were
@@ -52,9 +57,17 @@ async function planAll(tx: RecordTx, stream: LandStream, landings: readonly Land
   const keys = [...new Set(landings.flatMap(({ folded, before }) => [keyOf(before), keyOf(folded.state ?? before)]))];
   const rows = await tx.lockRows(keys);
   const conflicts = await tx.openConflicts(keys);
-  const comparesTimes = twoWay.comparesTimes || twoWay.recordPolicy === 'newest_wins';
-  const edits = comparesTimes ? await tx.lastEditsOf(keys) : new Map<string, Instant>();
+  const edits = await editsOf(tx, twoWay, keys);
   return landings.flatMap((landing) => planLanding(stream, landing, { rows, conflicts, edits }) ?? []);
+}
+
+/** When these rows were last edited, where that decides anything. */
+export async function editsOf(
+  tx: RecordTx,
+  { comparesTimes, recordPolicy }: Pick<TwoWay, 'comparesTimes' | 'recordPolicy'>,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, Instant>> {
+  return comparesTimes || recordPolicy === 'newest_wins' ? await tx.lastEditsOf(keys) : new Map();
 }
 
 /** What stands in the table and beside it, by key. */
@@ -77,13 +90,15 @@ export function planLanding(
   const before = linked(stream, landing.before, row);
   const content = folded.effect?.kind === 'delete' ? null : (folded.effect?.content ?? folded.content);
   if (folded.effect === null && row === null && !isFirstRow(stream, before)) return null;
+  const editedAt = edits.get(row?.key ?? keyOf(before)) ?? null;
   const plan = planRecord({
     ...{ twoWay: stream.twoWay, before, content, row, open, properties: stream.target.contentProperties },
     next: { ...next, base: content, shadow: before.shadow },
-    remoteAt: stream.caps.versionKind === 'timestamp' ? stampOf(next) : null,
-    localAt: edits.get(row?.key ?? keyOf(before)) ?? null,
+    remoteAt: stampOf(stream, next.status === 'tombstone' ? next.tombVersion : next.version),
+    localAt: editedAt,
+    choice: null,
   });
-  return { ...landing, row, open, plan };
+  return { ...landing, row, open, editedAt, plan };
 }
 
 /** A record lives in the row of its key. One that has none yet, or lost its row here, may find one under its new key. */
@@ -115,10 +130,9 @@ function linked({ mapper }: LandStream, before: RecordState, row: Row | null): R
   return { ...before, base: row.content, shadow: row.content };
 }
 
-const stampOf = ({ status, version, tombVersion }: RecordState): Instant | null => {
-  const stamp = status === 'tombstone' ? tombVersion : version;
-  return stamp === null ? null : Number(stamp);
-};
+/** When the source changed the record, where its version tells. */
+export const stampOf = ({ caps }: Pick<FoldStream, 'caps'>, version: bigint | null): Instant | null =>
+  caps.versionKind === 'timestamp' && version !== null ? Number(version) : null;
 
 /** @returns the rows that were written, as they were stored; none where a trigger of the user's kept one out. */
 async function writeAll(tx: RecordTx, planned: readonly Planned[]): Promise<Map<RecordPlan, Content>> {
@@ -158,13 +172,13 @@ async function settlePushes(
 ): Promise<void> {
   const wishes: PushWish[] = [];
   const over: string[] = [];
-  for (const { plan, folded, before, row } of planned) {
+  for (const { plan, folded, before, row, editedAt } of planned) {
     const { pushes, result } = plan;
     if (pushes !== null) {
       const externalId = folded.effect?.kind === 'delete' ? null : folded.externalId;
       const runAt = addMs(now, twoWay.debounceMs);
       const isRemoval = result === 'kept' && row === null;
-      wishes.push({ targetKey: pushes, externalId, edits: 0, runAt, editedAt: now, isRemoval });
+      wishes.push({ targetKey: pushes, externalId, edits: 0, runAt, editedAt, isRemoval });
     } else if (result === 'applied' && before.status === 'live') {
       over.push(row?.key ?? keyOf(before));
     }

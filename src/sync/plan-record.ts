@@ -27,6 +27,8 @@ export type PlanInput = {
   /** When the source changed the record and when the row was edited, where times are compared and known. */
   readonly remoteAt: Instant | null;
   readonly localAt: Instant | null;
+  /** A person's, for the record as a whole: it goes before every policy. */
+  readonly choice: 'local' | 'remote' | null;
 };
 
 /** What is to be done about one record. Pure data, but for the state, which depends on how the row is stored. */
@@ -122,7 +124,7 @@ const baseOf = ({ before, open }: PlanInput): Content | null => open?.base ?? be
 
 /** Deleted at the source. What was edited here is not dropped without a word. */
 function planRemoval(input: PlanInput, row: NonNullable<PlanInput['row']>): RecordPlan {
-  const { twoWay, properties, before, next } = input;
+  const { twoWay, properties, before, next, choice } = input;
   const remove: RecordPlan = {
     ...NOTHING,
     write: { kind: 'remove', key: row.key },
@@ -130,11 +132,11 @@ function planRemoval(input: PlanInput, row: NonNullable<PlanInput['row']>): Reco
     result: 'applied',
   };
   const dirty = dirtyProperties(row.content, before.shadow, properties);
-  if (dirty.length === 0) return remove;
+  if (dirty.length === 0 && choice !== 'local') return remove;
   // Of a row that was never linked nobody knows what was edited, and what has no way back cannot win.
   const isEdited = before.shadow !== null && dirty.some((property) => twoWay.writable.has(property));
   const policy = isEdited ? twoWay.recordPolicy : 'source_wins';
-  const side = sideOf(input, policy, twoWay.writes.create !== null);
+  const side = choice ?? sideOf(input, policy, twoWay.writes.create !== null);
   const values = { fields: dirty, base: baseOf(input), local: row.content, remote: null };
   const conflict = (outcome: ConflictOutcome | null): NewConflict => ({
     ...conflictOf(input, 'deleted_at_source', policy, outcome),

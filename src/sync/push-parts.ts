@@ -1,6 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import type { StreamKey } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
+import { findHandled } from '../store/audit.ts';
 import { countEchoes, insertToken, keepEcho, readToken, readTokensOf, saveToken } from '../store/change-tokens.ts';
 import { findEditKey, saveEditKey } from '../store/edit-keys.ts';
 import { takeLocalChanges } from '../store/local-changes.ts';
@@ -45,6 +46,10 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
       oldestCallAt: await readOldestCreate(tx, key),
       named: await findOpenCreates(tx, key, of),
     }),
+    async openOf(targetKeys) {
+      const handled = await findHandled(tx, key, targetKeys);
+      return new Set(handled.flatMap(({ targetKey, isOpen }) => (isOpen ? [targetKey] : [])));
+    },
     lastEditsOf: (targetKeys) => readLastEdits(tx, key, targetKeys),
     ensurePushes: (wishes) => ensurePushes(tx, key, wishes),
     dropPushes: (targetKeys) => endPushes(tx, key, 'ready', targetKeys),

@@ -60,7 +60,9 @@ export type RecordTx = {
     readonly targetKeys: readonly string[];
     readonly tokenIds: readonly string[];
   }) => Promise<OpenCreates>;
-  /** When these rows were last edited, as far as captured and not yet sent. Only asked where the newest value wins. */
+  /** Those of these rows of which a push is open (ready, in flight or parked), or a conflict. */
+  readonly openOf: (targetKeys: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** When these rows were last edited, as far as captured, not yet sent, and known. Only asked where the newest value wins. */
   readonly lastEditsOf: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Instant>>;
   /**
    * Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay.

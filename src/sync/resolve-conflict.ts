@@ -163,6 +163,7 @@ function planResolution(
     open,
     remoteAt: null,
     localAt: null,
+    choice: typeof resolution === 'string' ? resolution : null,
   });
 }
 

@@ -261,3 +261,25 @@ test('a row that was removed comes back by a choice for the source, also where r
   t.match(await read('c1'), { row: null });
   t.equal(crm.records.size, 2);
 });
+
+test('a row that a person chooses to keep stays, whatever was edited in it since', async (t) => {
+  const { crm, app, send } = await startWorld(t, { conflict: 'manual' });
+  await load(app, crm, ['c0']);
+  await app.sql(`UPDATE crm_contacts SET age = 40 WHERE external_id = 'c0'`);
+  crm.records.delete('c0');
+  await reconcile(app);
+  const open = () => json<List>(app.get('/conflicts?state=open'));
+  await until('the deletion has met the edit', async () => (await open()).conflicts.length === 1);
+  await app.sql(`UPDATE crm_contacts SET age = 30 WHERE external_id = 'c0'`);
+  const resolve = async () => {
+    const [conflict] = (await open()).conflicts;
+    return (await send('POST', `/conflicts/${conflict?.id}/resolve`, { choose: 'local' })).status;
+  };
+  const statuses = [await resolve()];
+  // Where the row has changed since, that is shown first.
+  if (statuses[0] === 409) statuses.push(await resolve());
+  t.equal(statuses.at(-1), 200);
+  await until('it is created again', () => crm.records.size === 1);
+  t.match([...crm.records.values()], [{ age: 30 }]);
+  t.match(await app.sql(`SELECT age FROM crm_contacts`), [{ age: 30 }]);
+});

@@ -11,6 +11,7 @@ type Outbox = Pick<
   | 'openCreates'
   | 'ensurePushes'
   | 'dropPushes'
+  | 'openOf'
   | 'lastEditsOf'
   | 'duePushes'
   | 'lockReady'
@@ -39,6 +40,9 @@ export function isOpen({ tokens }: Tables, row: PushRow, now: Instant): boolean 
   if (row.leaseExpiresAt !== null) return row.leaseExpiresAt < now;
   return row.runAt <= now || (row.tokenId !== null && tokens.get(row.tokenId)?.echo != null);
 }
+/** Null: nobody knows when. */
+const laterOf = (one: Instant | null, other: Instant | null): Instant | null =>
+  one === null || other === null ? (one ?? other) : Math.max(one, other);
 const sortByTime = (left: Push, right: Push): number => left.runAt - right.runAt;
 
 /** The outbox in memory, with the unique indexes of the database. */
@@ -77,7 +81,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       op: wish.edits === 0 ? ready.op : op,
       edits: ready.edits + wish.edits,
       runAt: Math.min(ready.runAt, wish.runAt),
-      editedAt: Math.max(ready.editedAt, wish.editedAt),
+      editedAt: laterOf(ready.editedAt, wish.editedAt),
     });
     return ready.id;
   };
@@ -114,6 +118,12 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
     async ensurePushes(wishes) {
       return new Map(wishes.map((wish) => [wish.targetKey, ensure(wish)]));
     },
+    async openOf(targetKeys) {
+      const open = [...pushes.rows.values(), ...tables.conflicts.rows.values()].filter((one) =>
+        'state' in one ? one.state !== 'done' : one.outcome === null,
+      );
+      return new Set(open.flatMap(({ targetKey }) => (targetKeys.includes(targetKey) ? [targetKey] : [])));
+    },
     async lastEditsOf(targetKeys) {
       const last = new Map<string, Instant>();
       const note = (key: string, at: Instant): void => {
@@ -121,7 +131,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       };
       for (const { targetKey, at } of tables.changes.rows.values()) note(targetKey, at);
       for (const { state, targetKey, editedAt } of pushes.rows.values())
-        if (state !== 'done') note(targetKey, editedAt);
+        if (state !== 'done' && editedAt !== null) note(targetKey, editedAt);
       return last;
     },
     async dropPushes(targetKeys) {

@@ -40,6 +40,18 @@ test('the status tells how many pushes are open, since when, and what a person h
   t.match(pushReasons(await status(), true), [/^removals of rows are held back/, /^1 pushes wait for a person/]);
 });
 
+test('an edit that an open conflict holds does not wait too long', async (t) => {
+  const world = await createWorld(t, { twoWay: { policy: 'manual' } });
+  const status = async () => (await readPushStatus(world.db, await world.now()))(KEY);
+  await world.known('c1');
+  await world.edited('c1', { full_name: 'Here' });
+  await world.plan();
+  await world.apply([world.see('c1', { name: 'There', version: 2 })]);
+  await world.pass(3_600_000);
+  t.match(await status(), { ready: 1, openConflicts: 1, oldestWaitMs: null });
+  t.match(pushReasons(await status(), false), [/conflict/]);
+});
+
 test('what is over is kept for its time, its values for less, and what is open for ever', async (t) => {
   const world = await createWorld(t, { twoWay: { policy: 'manual' } });
   for (const id of ['c1', 'c2', 'c3']) await world.known(id);

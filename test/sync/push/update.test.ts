@@ -81,6 +81,43 @@ test('a row takes the form in which the source keeps what was sent, without anot
   t.same(await world.conflicts(), []);
 });
 
+test('where the newest value wins, an edit made while a push is under way wins over an earlier change of the source', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp', twoWay: { policy: 'newest_wins' } });
+  await world.known('c1', { version: Date.now() - 60_000 });
+  await world.edited('c1', { price: '11' });
+  const before = async () => {
+    world.shop.change('c1', { name: 'There' });
+    await world.edited('c1', { full_name: 'Here' });
+  };
+  world.shop.fates = [{ kind: 'with', before }];
+  await world.pushAll();
+  t.match(await world.rowOf('c1'), { full_name: 'Here', price: '11.00' });
+  t.match(await world.conflicts(), [{ fields: ['name'], remote: { name: 'There' }, outcome: 'local' }]);
+  await world.pushAll();
+  t.match(world.shop.records.get('c1'), { name: 'Here', price: '11' });
+});
+
+test('a conflict that is met while a push is settled is told, and its record is stored as it was seen', async (t) => {
+  const world = await createWorld(t, { twoWay: { policy: 'manual' } });
+  await world.known('c1');
+  await world.edited('c1', { price: '11' });
+  const before = async () => {
+    world.shop.change('c1', { name: 'There' });
+    await world.edited('c1', { full_name: 'Here' });
+  };
+  world.shop.fates = [{ kind: 'with', before }];
+  await world.pushAll();
+  t.match(await world.conflicts(), [{ fields: ['name'], base: { name: 'Name c1' }, outcome: null }]);
+  t.match(await world.stateOf('c1'), {
+    version: 3n,
+    base: { name: 'There', price: '11' },
+    shadow: { name: 'Name c1' },
+  });
+  t.equal((await world.history('c1')).at(-1), 'push conflict');
+  t.same(await world.apply([world.see('c1', { name: 'There', price: '11', version: 3 })]), ['noop']);
+  t.match(await world.conflicts(), [{ outcome: null }], 'its echo decides nothing');
+});
+
 test('an edit made while a push is under way is sent by a second call, and survives the answer of the first', async (t) => {
   const world = await createWorld(t);
   await world.known('c1');

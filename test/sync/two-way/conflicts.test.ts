@@ -95,6 +95,49 @@ test('the newest value wins where the source stamps its records, the source’s 
   }
 });
 
+test('when a row was edited counts, and not when it was looked at since', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp', twoWay: { policy: 'newest_wins' } });
+  const now = Date.now();
+  const before = (minutes: number) => now - minutes * 60_000;
+  await world.apply([world.see('c1', { version: before(60) })]);
+  await world.edit('c1', { full_name: 'Here' });
+  const [runAt, editedAt] = [now * 1_000 + 3_600_000_000, before(20) * 1_000];
+  await world.inTx((tx) => tx.ensurePushes([{ targetKey: 'c1', externalId: 'c1', edits: 1, runAt, editedAt }]));
+  await world.apply([world.see('c1', { price: '11', version: before(15) })]);
+  t.match(await world.rowOf('c1'), { full_name: 'Here', price: '11.00' }, 'another property');
+  await world.apply([world.see('c1', { price: '11', name: 'There', version: before(10) })]);
+  t.match(await world.rowOf('c1'), { full_name: 'There' });
+});
+
+test('an edit that the full run found, at a time nobody knows, does not count as the newest', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp', twoWay: { policy: 'newest_wins' } });
+  const version = Date.now() - 600_000;
+  await world.apply([world.see('c1', { version })]);
+  await world.edit('c1', { full_name: 'Here' });
+  await world.apply([world.see('c1', { version }, { channel: 'page', isFullRun: true })], true);
+  t.match(await world.pushes(), [{ state: 'ready' }]);
+  t.same(await world.inTx((tx) => tx.lastEditsOf(['c1'])), new Map());
+  await world.apply([world.see('c1', { name: 'There', version: version + 10_000 })]);
+  t.match(await world.rowOf('c1'), { full_name: 'There' });
+});
+
+test('a full run queues no edit of which a push waits for a person', async (t) => {
+  const world = await createWorld(t);
+  await world.apply([world.see('c1'), world.see('c2')]);
+  await world.edit('c1', { full_name: 'Here' });
+  const { push } = await world.startPush('c1');
+  await world.inTx((tx) =>
+    tx.finishPush(push, { to: 'parked', reason: 'refused', errorCode: 'refused', error: 'the source refuses it' }),
+  );
+  await world.edit('c2', { full_name: 'Here, too' });
+  const page = { channel: 'page', isFullRun: true } as const;
+  await world.apply([world.see('c1', {}, page), world.see('c2', {}, page)], true);
+  t.match(await world.pushes(), [
+    { target_key: 'c1', state: 'parked' },
+    { target_key: 'c2', state: 'ready' },
+  ]);
+});
+
 test('what a refused push could not bring is over when the source’s value has won', async (t) => {
   const world = await createWorld(t);
   await world.apply([world.see('c1')]);
