@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
 import { createAtSource } from '../../../src/sync/edit-at-source.ts';
+import { wantRead } from '../../../src/sync/look-again.ts';
 import { discardPush } from '../../../src/sync/parked-pushes.ts';
 import { sharePushes, writesWith } from './world.ts';
 
@@ -200,4 +201,27 @@ test('a record that was created and could not be settled is read once its create
   const [push] = await world.run(sql`SELECT id::text AS id FROM sync.outbox_pushes WHERE state = 'parked'`);
   await discardPush(world.deps, { id: String(push?.id), targetKey: 'local-1' }, 'x');
   t.match(await world.hints(), [{ external_id: 'shop-1' }]);
+});
+
+test('a record that was asked for before a create was sent is not held up by it, however often it had to wait for others', async (t) => {
+  const world = await createWorld(t);
+  const lost = { kind: 'answer_lost' } as const;
+  world.shop.fates = [lost, lost];
+  await world.inserted('local-1', 'Ann');
+  await world.plan();
+  await world.push();
+  await world.pass(52_000);
+  const others = { id: 'x1', name: 'Others', amount: 1, price: null, tags: null, code: null, version: 1 };
+  world.shop.records.set('x1', others);
+  await world.inTx((tx) => wantRead(tx, 'x1'));
+  await world.inserted('local-2', 'Ben');
+  await world.plan();
+  await world.push();
+  await world.reread();
+  t.equal(await world.rowOf('x1'), undefined, 'the first create may have made it');
+  await world.resolve();
+  t.same(await world.states(), ['create parked create_unknown', 'create unknown']);
+  await world.run(sql`UPDATE sync.hints SET run_at = clock_timestamp()`);
+  await world.reread();
+  t.match(await world.rowOf('x1'), { full_name: 'Others' });
 });
