@@ -41,6 +41,9 @@ export type ParkReason =
 /** Error code of a push that was sent again though nobody knows what became of it: such ones are counted, and bounded. */
 export const SENT_AGAIN = 'sent_again';
 
+/** Kept as the error code of a push that a person has let go on though a loop was suspected: calls before it count no more. */
+export const LOOP_RETRIED = 'loop_retried';
+
 /** The request of a push, byte for byte: a repeat under the same key must be the same. Credentials are not in it. */
 export type SavedRequest = {
   readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';

@@ -6,7 +6,7 @@ import { assertNever } from '../lib/assert-never.ts';
 import { TOKEN_TTL_MS } from '../model/change-token.ts';
 import type { Instant } from '../model/instant.ts';
 import type { StreamKey } from '../model/observation.ts';
-import { type HeldPush, type ParkReason, type Push, type PushWish, SENT_AGAIN } from '../model/push.ts';
+import { type HeldPush, LOOP_RETRIED, type ParkReason, type Push, type PushWish, SENT_AGAIN } from '../model/push.ts';
 
 /**
  * Makes sure that a ready push of each row exists: edits add up, the earliest `runAt` and the latest `editedAt` stay.
@@ -120,8 +120,8 @@ export async function moveDeadline(tx: Db, push: HeldPush, deadline: Instant): P
 }
 
 /**
- * Calls for a row since a moment, without those whose token says that the source has not carried them out. Of one that was
- * sent again in the dark the token says so too, and nobody knows.
+ * Calls for a row since a moment, or since a person let a loop go on, without those whose token says that the source has not
+ * carried them out. Of one that was sent again in the dark the token says so too, and nobody knows.
  */
 export async function countCalls(db: Db, key: StreamKey, targetKey: string, since: Instant): Promise<number> {
   const [row] = await queryRows<{ n: number }>(
@@ -129,6 +129,9 @@ export async function countCalls(db: Db, key: StreamKey, targetKey: string, sinc
     sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
         WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.target_key = ${targetKey}
           AND p.first_call_at >= to_timestamp(${since}::float8 / 1e6)
+          AND p.first_call_at > coalesce((SELECT max(o.finished_at) FROM sync.outbox_pushes o
+                                          WHERE o.integration = p.integration AND o.entity = p.entity
+                                            AND o.target_key = p.target_key AND o.error_code = ${LOOP_RETRIED}), '-infinity')
           AND (p.error_code = ${SENT_AGAIN}
                OR NOT EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.state = 'rejected'))`,
   );
@@ -171,7 +174,7 @@ export async function readLastEdits(
           SELECT target_key, max(at) AS at FROM (
             SELECT k.target_key, c.at FROM sync.local_changes AS c CROSS JOIN LATERAL unnest(c.target_keys) AS k(target_key)
             WHERE c.integration = ${key.integration} AND c.entity = ${key.entity}
-              AND k.target_key = ANY(${sql.param(targetKeys)}::text[])
+              AND c.target_keys && ${sql.param(targetKeys)}::text[] AND k.target_key = ANY(${sql.param(targetKeys)}::text[])
             UNION ALL
             SELECT target_key, edited_at FROM sync.outbox_pushes
             WHERE integration = ${key.integration} AND entity = ${key.entity}

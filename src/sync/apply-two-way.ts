@@ -43,7 +43,11 @@ export async function applyTwoWay(
     else folded.push(one);
   }
   const unchanged = folded.filter(({ last, content }) => last === 'noop' && content !== null);
+  const told = folded.filter(({ outcomes }) => [...outcomes.keys()].some(({ seen }) => seen.channel === 'hook'));
+  const settled = await settleContested(tx, stream, groups, contested);
+  folded.push(...settled.folded);
   if (options.repairs) {
+    // After every state and row is locked: it locks pushes.
     await auditRows(
       tx,
       stream,
@@ -51,9 +55,6 @@ export async function applyTwoWay(
       now,
     );
   }
-  const told = folded.filter(({ outcomes }) => [...outcomes.keys()].some(({ seen }) => seen.channel === 'hook'));
-  const settled = await settleContested(tx, stream, groups, contested);
-  folded.push(...settled.folded);
 
   await tx.appendHistory(folded.flatMap(({ history }) => history));
   await tx.wantReads(folded.flatMap(({ hints }) => hints));

@@ -130,7 +130,7 @@ export async function withHeld(
   });
 }
 
-/** The source surely has not done it. */
+/** The source has not done it, or it is sent again whether it has or not. */
 export const rejectToken = (tx: RecordTx, push: HeldPush): Promise<void> =>
   changeToken(tx, push, (token) => ({ ...token, state: 'rejected' }));
 

@@ -1,5 +1,5 @@
 import type { Content } from '../model/observation.ts';
-import type { Push } from '../model/push.ts';
+import { LOOP_RETRIED, type Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { inOneTransaction, type Refused } from './edit.ts';
 import { wantRead } from './look-again.ts';
@@ -44,6 +44,8 @@ export async function retryPush(
     const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
     const now = await tx.now();
     if (token?.state === 'confirmed') {
+      const flights = state === null ? null : await tx.flightsOf([state.externalId]);
+      if (flights?.size) return notNow(push, 'another write of the record is under way: wait until that is settled');
       // The source has it: only what it made of it is still to be brought here.
       await tx.finishPush(push, { to: 'unknown', runAt: now, errorCode: push.errorCode, error: push.error });
       await tell(tx, push, state, 'retry', correlationId);
@@ -51,7 +53,8 @@ export async function retryPush(
     }
     if (push.carries === 'request')
       return notNow(push, 'its values are those of a caller: discard it, and send the request again');
-    await tx.finishPush(push, { to: 'done', errorCode: push.errorCode, error: push.error });
+    const errorCode = push.parkReason === 'loop_suspected' ? LOOP_RETRIED : push.errorCode;
+    await tx.finishPush(push, { to: 'done', errorCode, error: push.error });
     const { targetKey, externalId, edits, editedAt } = push;
     const pushes = await tx.ensurePushes([{ targetKey, externalId, edits, runAt: now, editedAt }]);
     await tell(tx, push, state, 'retry', correlationId);

@@ -106,7 +106,7 @@ export type RecordTx = {
   /** Ends parked pushes of these rows, as `finishPush` does: what they could not bring is there, or no longer wanted. */
   readonly dropParked: (targetKeys: readonly string[]) => Promise<void>;
   /**
-   * How many calls for this row were started since a moment, without those that the source surely did not carry out: what
+   * How many calls for this row were started since a moment, or since a person let a loop go on, without those that the source surely did not carry out: what
    * its budget counts.
    */
   readonly countCalls: (targetKey: string, since: Instant) => Promise<number>;

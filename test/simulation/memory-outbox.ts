@@ -1,6 +1,6 @@
 import { TOKEN_TTL_MS } from '../../src/model/change-token.ts';
 import { addMs, type Instant } from '../../src/model/instant.ts';
-import { type HeldPush, type Push, type PushWish, SENT_AGAIN } from '../../src/model/push.ts';
+import { type HeldPush, LOOP_RETRIED, type Push, type PushWish, SENT_AGAIN } from '../../src/model/push.ts';
 import type { PushMove, RecordTx } from '../../src/sync/record-store.ts';
 import { type MemoryDeps, type Recording, uniqueViolation } from './memory-store.ts';
 import type { PushRow, Tables } from './tables.ts';
@@ -221,6 +221,7 @@ function finish(tables: Tables, row: PushRow, move: PushMove, { put, ensure, now
   switch (move.to) {
     case 'done':
       end(tables, row, now);
+      if (move.errorCode === LOOP_RETRIED) calls.set(row.targetKey, []);
       break;
     case 'again':
       end(tables, row, now);

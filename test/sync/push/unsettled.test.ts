@@ -111,3 +111,31 @@ test('a request that the database keeps from leaving has surely not been carried
   await world.pushAll();
   t.equal(world.shop.records.size, 1);
 });
+
+test('the settling of a push is not tried again while another write of its record is under way', async (t) => {
+  const world = await createUnreadable(t);
+  const parked = await openPush(world);
+  await world.startPush('c1');
+  const again = { mayDuplicate: false, correlationId: 'c' };
+  t.match(await retryPush(world.deps, parked, again), { kind: 'not_now', why: /another write/ });
+});
+
+test('a push that a person lets go on though a loop was suspected is sent, and the budget begins anew', async (t) => {
+  const world = await createWorld(t, { twoWay: { budget: { calls: 2, perMs: 600_000 } } });
+  await world.known('c1');
+  const editAll = async (...names: string[]) => {
+    for (const name of names) {
+      await world.edited('c1', { full_name: name });
+      await world.pushAll();
+    }
+  };
+  await editAll('One', 'Two', 'Three');
+  const parked = await openPush(world);
+  t.match(parked, { state: 'parked', reason: 'loop_suspected' });
+  await retryPush(world.deps, parked, { mayDuplicate: false, correlationId: 'c' });
+  await world.pushAll();
+  t.equal(world.shop.records.get('c1')?.name, 'Three');
+  await editAll('Four', 'Five');
+  t.equal(world.shop.records.get('c1')?.name, 'Four');
+  t.match(await openPush(world), { state: 'parked', reason: 'loop_suspected' });
+});

@@ -1,7 +1,9 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { applyTwoWay } from '../../../src/sync/apply-two-way.ts';
+import type { RecordTx } from '../../../src/sync/record-store.ts';
 import { upsert } from '../world.ts';
-import { shareTwoWay, type TwoWayWorld } from './world.ts';
+import { shareTwoWay, type TwoWayWorld, twoWay } from './world.ts';
 
 const createWorld = shareTwoWay(file);
 
@@ -97,3 +99,26 @@ async function until(isSo: () => Promise<boolean>): Promise<boolean> {
   }
   return false;
 }
+
+test('pushes are made of edits that nobody captured only after every record of the page is locked', async (t) => {
+  const world = await createWorld(t);
+  await world.apply([world.see('c1'), world.see('c2')]);
+  await world.edit('c1', { price: '3' });
+  const steps: string[] = [];
+  await world.inTx(async (tx) => {
+    const noting: RecordTx = {
+      ...tx,
+      async lockStates(ids) {
+        steps.push('states');
+        return await tx.lockStates(ids);
+      },
+      async ensurePushes(wishes) {
+        steps.push('pushes');
+        return await tx.ensurePushes(wishes);
+      },
+    };
+    const page = [world.see('c1'), world.see('c2', { name: 'New', version: 2 })];
+    await applyTwoWay(noting, { ...world.stream, twoWay: world.stream.twoWay ?? twoWay() }, page, { repairs: true });
+  });
+  t.same(steps, ['states', 'pushes']);
+});
