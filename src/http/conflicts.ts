@@ -7,13 +7,14 @@ import { readEditValues } from '../sync/edit-values.ts';
 import type { PushDeps } from '../sync/push-deps.ts';
 import { conflictTag, type Resolution, type Resolved, resolveConflict } from '../sync/resolve-conflict.ts';
 import { streamName } from '../sync/stream.ts';
+import { versionText } from '../sync/version-text.ts';
 import { problemOf, unfit } from './edit-problems.ts';
 import { readIfMatch } from './if-match.ts';
 import { limitSchema, nameSchema, parseInput } from './input.ts';
 import { iso, type OperatorOptions, conflict as refusal } from './operator-options.ts';
 import { notFound, ProblemError } from './problem.ts';
 
-const filterSchema = z.object({
+const filterSchema = z.strictObject({
   integration: nameSchema.optional(),
   entity: nameSchema.optional(),
   state: z.enum(['open', 'closed']).optional(),
@@ -40,14 +41,14 @@ export function conflictRoutes(app: FastifyInstance, options: OperatorOptions): 
     const { integration = null, entity = null, state = null, before = null, limit } = filter;
     const found = await listConflicts(db, { integration, entity, state, before, limit });
     return {
-      conflicts: found.map((one) => show(one, 'fields')),
+      conflicts: found.map((one) => show(options, one, 'fields')),
       next: found.length === limit ? (found.at(-1)?.id ?? null) : null,
     };
   });
   app.get<Id>('/conflicts/:id', async (request, reply) => {
     const found = await find(options, request.params.id);
     reply.header('etag', conflictTag(found));
-    return show(found, 'record');
+    return show(options, found, 'record');
   });
   app.post<Id>('/conflicts/:id/resolve', async (request, reply) => resolve(options, request, reply));
 }
@@ -62,12 +63,12 @@ async function resolve(
   const found = await find(options, request.params.id);
   const deps = options.pushDeps.get(streamName(found));
   if (deps === undefined) throw refusal('not-two-way', 'Its entity is not two-way in the configuration any more');
-  if (!isMatch(conflictTag(found), ifMatch)) throw changed(found);
+  if (!isMatch(conflictTag(found), ifMatch)) throw changed(options, found);
   const resolution = typeof choose === 'string' ? choose : readChoice(deps, choose);
   const resolved = await resolveConflict(deps, found, resolution, request.id);
   if (resolved.kind !== 'resolved') throw await refusedBy(options, found, resolved);
   const now = await find(options, found.id);
-  return reply.status(200).send({ ...show(now, 'record'), push: resolved.pushId });
+  return reply.status(200).send({ ...show(options, now, 'record'), push: resolved.pushId });
 }
 
 /** A value of a person's own is one of ours: it is brought to the source. */
@@ -93,9 +94,7 @@ async function refusedBy(
     case 'closed':
       return refusal('conflict-closed', 'It is decided already');
     case 'changed':
-      return changed(await find(options, id));
-    case 'in_flight':
-      return refusal('push-in-flight', 'A write of this record is on its way to the source. Try again shortly.');
+      return changed(options, await find(options, id));
     case 'impossible':
       return new ProblemError({
         status: 422,
@@ -109,13 +108,13 @@ async function refusedBy(
 }
 
 /** What is to be decided now is shown with it. */
-const changed = (now: ListedConflict): ProblemError =>
+const changed = (options: OperatorOptions, now: ListedConflict): ProblemError =>
   now.outcome === null
     ? refusal(
         'conflict-changed',
         'The record has changed since, here or at the source. Look at it as it is now, and decide anew.',
         {
-          conflict: show(now, 'record'),
+          conflict: show(options, now, 'record'),
         },
       )
     : refusal('conflict-closed', 'It is decided already');
@@ -127,7 +126,8 @@ async function find({ db }: OperatorOptions, id: string): Promise<ListedConflict
 }
 
 /** Of a list only the values that met; each by itself with the whole record, where that is kept. */
-function show(one: ListedConflict, how: 'fields' | 'record') {
+function show({ integrations }: OperatorOptions, one: ListedConflict, how: 'fields' | 'record') {
+  const stream = integrations.get(one.integration)?.streams.get(one.entity);
   const values = (content: Content | null): Content | null =>
     content === null || how === 'record' || one.fields.length === 0
       ? content
@@ -146,7 +146,7 @@ function show(one: ListedConflict, how: 'fields' | 'record') {
     base: values(one.base),
     local: values(one.local),
     remote: values(one.remote),
-    remoteVersion: one.remoteVersion?.toString() ?? null,
+    remoteVersion: versionText(stream?.caps.versionKind ?? 'counter', one.remoteVersion),
     createdAt: iso(one.createdAt),
     resolvedAt: iso(one.resolvedAt),
     resolvedBy: one.resolvedBy,

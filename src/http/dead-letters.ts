@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { DeadLetter } from '../store/dead-letters.ts';
-import { closeDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
-import { redrive } from '../sync/redrive.ts';
+import { listDeadLetters } from '../store/dead-letters.ts';
+import { discardDeadLetter, redrive } from '../sync/redrive.ts';
 import { idSchema, limitSchema, nameSchema, parseInput } from './input.ts';
 import { conflict, iso, type OperatorOptions } from './operator-options.ts';
 import { notFound } from './problem.ts';
@@ -11,7 +11,7 @@ const MAX_RETRIES_AT_ONCE = 1_000;
 
 /** Looking at dead letters, trying them again, dropping them. */
 export function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOptions): void {
-  const filterSchema = z.object({
+  const filterSchema = z.strictObject({
     integration: nameSchema.optional(),
     entity: nameSchema.optional(),
     state: z.enum(['open', 'replayed', 'superseded', 'discarded']).default('open'),
@@ -27,7 +27,7 @@ export function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOpt
     };
   });
   app.post<{ Params: { id: string } }>('/dead-letters/:id/retry', async (request, reply) => {
-    const result = await redrive(deps, parseInput(idSchema, request.params.id));
+    const result = await redrive(deps, parseInput(idSchema, request.params.id), request.id);
     if (result === null) throw notFound('dead letter');
     if (result.kind === 'gone') throw conflict('dead-letter-gone', result.reason);
     if (result.kind === 'still_bad') throw conflict('dead-letter-still-bad', result.reason);
@@ -46,7 +46,7 @@ export function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOpt
     const letters = await listDeadLetters(db, { integration, entity, state: 'open', before: null, limit });
     const counts = { retried: 0, stillBad: 0, gone: 0 };
     for (const { id } of letters) {
-      const result = await redrive(deps, id);
+      const result = await redrive(deps, id, request.id);
       if (result?.kind === 'still_bad') counts.stillBad++;
       else if (result === null || result.kind === 'gone') counts.gone++;
       else counts.retried++;
@@ -55,7 +55,7 @@ export function deadLetterRoutes(app: FastifyInstance, { db, deps }: OperatorOpt
   });
   app.delete<{ Params: { id: string } }>('/dead-letters/:id', async (request, reply) => {
     const id = parseInput(idSchema, request.params.id);
-    if (await closeDeadLetter(db, id, 'discarded')) return reply.status(204).send();
+    if (await discardDeadLetter(deps, id, request.id)) return reply.status(204).send();
     throw notFound('open dead letter');
   });
 }

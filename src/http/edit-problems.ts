@@ -33,6 +33,14 @@ export function problemOf(refused: Refused): ProblemError {
       return problem(405, 'not-supported', 'This is not carried to the source', refused.why);
     case 'deletes_held':
       return problem(409, 'deletes-held', CANNOT, 'So many rows were removed at once that removals wait for a person.');
+    case 'in_flight':
+      return new ProblemError({
+        status: 409,
+        code: 'push-in-flight',
+        title: CANNOT,
+        detail: 'Another write of this record is on its way to the source. Try again shortly.',
+        headers: { 'retry-after': RETRY_AFTER_S },
+      });
     case 'key_taken':
       return problem(409, 'key-taken', CANNOT, 'A row has this key already; its record is edited by PATCH or PUT');
     case 'key_reused':

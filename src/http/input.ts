@@ -30,16 +30,18 @@ export const nameSchema = z
   .max(MAX_NAME_LENGTH)
   .refine(isText, 'expected well-formed text without NUL');
 
+/** Some clients send that for nothing. */
+export const isEmpty = (body: unknown): boolean => body == null || body === '';
+
+/** Digits and nothing else: no other way to write a number, and no empty text. */
+const wholeNumber = (expected: string) =>
+  z
+    .string({ error: expected })
+    .regex(/^\d{1,16}$/, expected)
+    .transform(Number);
 /** A database id in a path. */
-export const idSchema = z.coerce
-  .number({ error: 'expected a whole number' })
-  .int()
-  .positive()
-  .max(Number.MAX_SAFE_INTEGER);
+export const idSchema = wholeNumber('expected a whole number').pipe(z.number().positive().max(Number.MAX_SAFE_INTEGER));
 /** How many rows of a list. */
-export const limitSchema = z.coerce
-  .number({ error: 'expected a whole number from 1 to 500' })
-  .int()
-  .min(1)
-  .max(500)
+export const limitSchema = wholeNumber('expected a whole number from 1 to 500')
+  .pipe(z.number().min(1).max(500))
   .default(50);

@@ -1,11 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { pauseIntegration, resumeIntegration } from '../sync/pause.ts';
 import { readStatus } from '../sync/read-status.ts';
 import { readPause } from '../sync/source-status.ts';
 import { conflictRoutes } from './conflicts.ts';
 import { deadLetterRoutes } from './dead-letters.ts';
-import { isText, parseInput } from './input.ts';
+import { isEmpty, isText, parseInput } from './input.ts';
 import type { OperatorOptions } from './operator-options.ts';
 import { notFound } from './problem.ts';
 import { pushRoutes } from './pushes.ts';
@@ -21,9 +21,9 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
   app.addHook('onRequest', async (request) => options.guard(request));
   app.addHook('onResponse', async (request, reply) => {
     if (request.method === 'GET' || request.method === 'HEAD' || reply.statusCode >= REFUSED) return;
-    // The route and the names in its path, never its body: that may hold a person's data.
     const action = `${request.method} ${request.routeOptions.url}`;
-    const details = { action, on: request.params, status: reply.statusCode, correlationId: request.id };
+    const on = { ...namesIn(request), ...(request.params as object) };
+    const details = { action, on, status: reply.statusCode, correlationId: request.id };
     options.deps.log.info(details, 'done for an operator');
   });
   statusRoutes(app, options);
@@ -33,6 +33,12 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
   recordRoutes(app, options);
   conflictRoutes(app, options);
   pushRoutes(app, options);
+}
+
+/** What a route is told to work on in its body. Nothing of a record's, whose properties may be called anything. */
+function namesIn({ routeOptions, body }: FastifyRequest): { [name: string]: unknown } {
+  if (routeOptions.url?.startsWith('/records/') || typeof body !== 'object' || body === null) return {};
+  return Object.fromEntries(Object.entries(body).filter(([name]) => name === 'integration' || name === 'entity'));
 }
 
 function statusRoutes(app: FastifyInstance, options: OperatorOptions): void {
@@ -62,8 +68,7 @@ function pauseRoutes(app: FastifyInstance, { db, deps, integrations, wakeRuns }:
   };
   app.post<{ Params: { integration: string } }>('/integrations/:integration/pause', async (request) => {
     const integration = find(request.params.integration);
-    const isEmpty = request.body == null || request.body === ''; // some clients send that for nothing
-    const { reason = null } = parseInput(pauseSchema, isEmpty ? {} : request.body);
+    const { reason = null } = parseInput(pauseSchema, isEmpty(request.body) ? {} : request.body);
     await pauseIntegration(db, integration, reason);
     return { integration, paused: await readPause(db, integration) };
   });

@@ -8,12 +8,12 @@ import { discardPush, type NotOperated, retryPush } from '../sync/parked-pushes.
 import type { PushDeps } from '../sync/push-deps.ts';
 import { streamName } from '../sync/stream.ts';
 import { problemOf } from './edit-problems.ts';
-import { limitSchema, nameSchema, parseInput } from './input.ts';
+import { isEmpty, limitSchema, nameSchema, parseInput } from './input.ts';
 import { conflict, type OperatorOptions, streamsOf } from './operator-options.ts';
 import { notFound, type ProblemError } from './problem.ts';
 
 const OPEN: readonly PushState[] = ['ready', 'calling', 'unknown', 'parked'];
-const filterSchema = z.object({
+const filterSchema = z.strictObject({
   integration: nameSchema.optional(),
   entity: nameSchema.optional(),
   state: z.enum(['open', 'ready', 'calling', 'unknown', 'parked', 'done']).default('open'),
@@ -63,8 +63,6 @@ export function pushRoutes(app: FastifyInstance, options: OperatorOptions): void
     eachStream(options, request, discardDeletes),
   );
 }
-
-const isEmpty = (body: unknown): boolean => body == null || body === ''; // some clients send that for nothing
 
 async function find({ db }: OperatorOptions, id: string): Promise<ListedPush> {
   const push = z.uuid().safeParse(id).success ? await readPush(db, id) : null;

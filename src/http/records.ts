@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ListedPush } from '../store/push-list.ts';
 import { describePush } from '../sync/describe-push.ts';
-import { type Edited, editRecord, removeRecord } from '../sync/edit.ts';
+import { type Edited, editRecord, NO_CREATE, NO_UPDATE, removeRecord } from '../sync/edit.ts';
 import { type AtSource, createAtSource, editAtSource, removeAtSource } from '../sync/edit-at-source.ts';
 import { createRecord } from '../sync/edit-create.ts';
 import { type EditForm, type EditValues, readEditValues } from '../sync/edit-values.ts';
@@ -21,7 +21,7 @@ const MAX_EDIT_BYTES = 1_048_576;
 /** Visible ASCII, as much as clients make them. */
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RETRY_AFTER_S = '5';
-const waitSchema = z.object({ wait: z.stringbool().default(false) });
+const waitSchema = z.strictObject({ wait: z.stringbool().default(false) });
 
 type Params = { Params: { integration: string; entity: string; id: string } };
 type OfStream = { Params: { integration: string; entity: string } };
@@ -55,6 +55,7 @@ async function create(
   const deps = findEditable(options, request.params);
   const { wait } = parseInput(waitSchema, request.query);
   const key = readIdempotencyKey(request);
+  if (deps.stream.twoWay.writes.create === null) throw problemOf({ kind: 'not_supported', why: NO_CREATE });
   const values = readValues(deps, request.body, 'create');
   if (deps.stream.twoWay.mode === 'source-first') {
     await assertAsked(options, deps.stream);
@@ -62,7 +63,7 @@ async function create(
   }
   const created = await createRecord(deps, values, key);
   if (created.kind !== 'created') throw problemOf(created);
-  return await answerEdited(options, deps, { request, reply, id: created.targetKey, pushId: created.pushId, wait });
+  return await answerEdited(options, deps, { reply, id: created.targetKey, pushId: created.pushId, wait });
 }
 
 async function edit(
@@ -75,8 +76,8 @@ async function edit(
   const { wait } = parseInput(waitSchema, request.query);
   const id = readId(request);
   const ifMatch = readIfMatch(request.headers['if-match']);
-  const { update } = deps.stream.twoWay.writes;
-  if (update === null) throw problemOf({ kind: 'not_supported', why: 'the definition says no `write.update` for it' });
+  const { update, create: created } = deps.stream.twoWay.writes;
+  if (update === null && created === null) throw problemOf({ kind: 'not_supported', why: NO_UPDATE });
   const values = readValues(deps, request.body, form);
   if (deps.stream.twoWay.mode === 'source-first') {
     await assertAsked(options, deps.stream);
@@ -84,7 +85,7 @@ async function edit(
     if (done.kind !== 'no_record_yet') return await answerAtSource(options, deps, reply, id, done);
   }
   const done = await editRecord(deps, id, values, { form, ifMatch, correlationId: request.id });
-  return await answerEdit(options, deps, { request, reply, wait }, done);
+  return await answerEdit(options, deps, { reply, wait }, done);
 }
 
 async function remove(
@@ -96,13 +97,15 @@ async function remove(
   const { wait } = parseInput(waitSchema, request.query);
   const id = readId(request);
   const ifMatch = readIfMatch(request.headers['if-match']);
-  if (deps.stream.twoWay.mode === 'source-first') {
+  const { mode, localDeletes } = deps.stream.twoWay;
+  // A row that is detached goes, and its record is left alone: there is nothing to ask the source for.
+  if (mode === 'source-first' && localDeletes !== 'detach') {
     await assertAsked(options, deps.stream);
     const done = await removeAtSource(deps, id, ifMatch, options.stopping);
     if (done.kind !== 'no_record_yet') return await answerAtSource(options, deps, reply, id, done);
   }
   const done = await removeRecord(deps, id, { ifMatch, correlationId: request.id });
-  return await answerEdit(options, deps, { request, reply, wait }, done);
+  return await answerEdit(options, deps, { reply, wait }, done);
 }
 
 /** Throws the problem to answer with where the rows of a stream only follow its source. */
@@ -158,7 +161,7 @@ const sourceAway = (why: string): ProblemError =>
     headers: { 'retry-after': RETRY_AFTER_S },
   });
 
-type Exchange = { readonly request: FastifyRequest; readonly reply: FastifyReply; readonly wait: boolean };
+type Exchange = { readonly reply: FastifyReply; readonly wait: boolean };
 
 async function answerEdit(
   options: OperatorOptions,
@@ -180,13 +183,13 @@ type EditedExchange = Exchange & { readonly id: string; readonly pushId: string 
 
 /** 202 while its push is on its way; with `wait`, 200 with how that ended. */
 async function answerEdited(options: OperatorOptions, deps: PushDeps, exchange: EditedExchange): Promise<FastifyReply> {
-  const { request, reply, id, pushId, wait } = exchange;
-  const push = await waitForPush(options.db, pushId, wait ? untilOver(options, request, reply) : AbortSignal.abort());
+  const { reply, id, pushId, wait } = exchange;
+  const push = await waitForPush(options.db, pushId, wait ? untilOver(options, reply) : AbortSignal.abort());
   const isOver = wait && push !== null && !isMoving(push) && push.state !== 'unknown';
   return await sendRecord(options, deps, reply.status(isOver ? 200 : 202), push?.externalId ?? id, push);
 }
 
-function untilOver({ stopping }: OperatorOptions, _request: FastifyRequest, reply: FastifyReply): AbortSignal {
+function untilOver({ stopping }: OperatorOptions, reply: FastifyReply): AbortSignal {
   const hungUp = new AbortController();
   reply.raw.once('close', () => hungUp.abort());
   return AbortSignal.any([stopping, hungUp.signal]);
@@ -211,14 +214,6 @@ async function answerAtSource(
     }
     case 'turned_down':
       throw turnedDown(done);
-    case 'in_flight':
-      throw new ProblemError({
-        status: 409,
-        code: 'push-in-flight',
-        title: 'This cannot be done now',
-        detail: 'Another write of this record is on its way to the source. Try again shortly.',
-        headers: { 'retry-after': RETRY_AFTER_S },
-      });
     case 'no_record_yet':
       throw notFound('record');
     default:

@@ -26,7 +26,7 @@ const reconcileSchema = z.strictObject({
   ids: z.array(nameSchema).min(1).max(MAX_IDS).optional(),
   dryRun: z.boolean().default(false),
 });
-const waitSchema = z.object({ wait: z.stringbool().default(false) });
+const waitSchema = z.strictObject({ wait: z.stringbool().default(false) });
 
 /** Starting, watching and stopping runs. */
 export function runRoutes(app: FastifyInstance, options: OperatorOptions): void {
@@ -71,7 +71,7 @@ export function runRoutes(app: FastifyInstance, options: OperatorOptions): void 
 
   app.get('/sync/runs', async (request) => {
     const filter = parseInput(
-      z.object({
+      z.strictObject({
         integration: nameSchema.optional(),
         entity: nameSchema.optional(),
         state: z.enum(['queued', 'running', 'braked', 'succeeded', 'partial', 'failed', 'cancelled']).optional(),

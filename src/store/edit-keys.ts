@@ -26,8 +26,16 @@ export async function findEditKey(db: Db, key: StreamKey, keyHash: string): Prom
   return { keyHash, requestHash: row.request_hash, targetKey: row.target_key, pushId: row.push_id };
 }
 
-/** Keeps a key, and waits for a rival's. @returns false when it stands for something already. */
-export async function saveEditKey(tx: Db, key: StreamKey, row: EditKeyRow): Promise<boolean> {
+/**
+ * Keeps a key, and waits for a rival's. What it stood for gives way where that is older than a day, or is the push that is named.
+ * @returns false when it stands for something else already.
+ */
+export async function saveEditKey(
+  tx: Db,
+  key: StreamKey,
+  row: EditKeyRow,
+  formerPushId: string | null,
+): Promise<boolean> {
   const saved = await queryRows(
     tx,
     sql`INSERT INTO sync.edit_keys AS k (integration, entity, key_hash, request_hash, target_key, push_id)
@@ -36,7 +44,7 @@ export async function saveEditKey(tx: Db, key: StreamKey, row: EditKeyRow): Prom
         ON CONFLICT (integration, entity, key_hash) DO UPDATE
         SET request_hash = excluded.request_hash, target_key = excluded.target_key, push_id = excluded.push_id,
             created_at = excluded.created_at
-        WHERE NOT (${isKept}) RETURNING 1 AS one`,
+        WHERE NOT (${isKept}) OR k.push_id = ${formerPushId}::uuid RETURNING 1 AS one`,
   );
   return saved.length > 0;
 }

@@ -47,6 +47,41 @@ export async function ensurePushes(
   return new Map(ensured.map((row) => [row.target_key, row.id]));
 }
 
+/** Gives the ready push of a row its record and the row's new key; where that key has one, it ends and its edits join that. */
+export async function rekeyPush(
+  tx: Db,
+  key: StreamKey,
+  { from, to, externalId }: { readonly from: string; readonly to: string; readonly externalId: string },
+): Promise<void> {
+  const ofStream = sql`p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.state = 'ready'`;
+  const moved = await queryRows(
+    tx,
+    sql`UPDATE sync.outbox_pushes p SET target_key = ${to}, external_id = ${externalId}
+        WHERE ${ofStream} AND p.target_key = ${from}
+          AND (${from} = ${to} OR NOT EXISTS (SELECT 1 FROM sync.outbox_pushes o
+                 WHERE o.integration = p.integration AND o.entity = p.entity AND o.state = 'ready' AND o.target_key = ${to}))
+        RETURNING 1 AS one`,
+  );
+  if (moved.length > 0) return;
+  const ended = await queryRows<{ edits: number; edited_at: Instant; run_at: Instant }>(
+    tx,
+    sql`UPDATE sync.outbox_pushes p SET state = 'done', finished_at = clock_timestamp()
+        WHERE ${ofStream} AND p.target_key = ${from}
+        RETURNING p.edits, ${sql.raw(instantColumn('p.edited_at'))}, ${sql.raw(instantColumn('p.run_at'))}`,
+  );
+  await ensurePushes(
+    tx,
+    key,
+    ended.map((push) => ({
+      targetKey: to,
+      externalId,
+      edits: push.edits,
+      editedAt: push.edited_at,
+      runAt: push.run_at,
+    })),
+  );
+}
+
 /** Ends pushes of these rows that are in this state. */
 export async function endPushes(
   tx: Db,
@@ -149,14 +184,16 @@ export async function countSentAgain(db: Db, key: StreamKey, targetKey: string):
   return row?.n ?? 0;
 }
 
-/** Pushes that were planned for rows that were removed after a moment, whatever became of them. */
+/** Pushes that were planned for rows that were removed after a moment; not requests that the source surely did not carry out. */
 export async function countRemovals(db: Db, key: StreamKey, since: Instant): Promise<number> {
   const [row] = await queryRows<{ n: number }>(
     db,
-    sql`SELECT count(*)::int AS n FROM sync.outbox_pushes
-        WHERE integration = ${key.integration} AND entity = ${key.entity} AND op = 'delete'
-          AND (edited_at > to_timestamp(${since}::float8 / 1e6)
-            OR edited_at = '-infinity' AND created_at > to_timestamp(${since}::float8 / 1e6))`,
+    sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
+        WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.op = 'delete'
+          AND (p.edited_at > to_timestamp(${since}::float8 / 1e6)
+            OR p.edited_at = '-infinity' AND p.created_at > to_timestamp(${since}::float8 / 1e6))
+          AND NOT (p.carries = 'request' AND EXISTS (SELECT 1 FROM sync.change_tokens t
+                                                     WHERE t.id = p.token_id AND t.state = 'rejected'))`,
   );
   return row?.n ?? 0;
 }

@@ -121,6 +121,17 @@ export async function readFlights(db: Db, key: StreamKey, ids: readonly string[]
   return new Map(pushes.flatMap((push) => (push.externalId === null ? [] : [[push.externalId, push] as const])));
 }
 
+/** Pushes in flight of these rows, by their keys. */
+export async function readFlightsIn(db: Db, key: StreamKey, targetKeys: readonly string[]): Promise<Map<string, Push>> {
+  if (targetKeys.length === 0) return new Map();
+  const pushes = await select(
+    db,
+    sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
+        WHERE ${ofStream(key)} AND p.state IN ('calling','unknown') AND p.target_key = ANY(${sql.param(targetKeys)}::text[])`,
+  );
+  return new Map(pushes.map((push) => [push.targetKey, push]));
+}
+
 /** When the first of the creates that are not settled was first sent. */
 export async function readOldestCreate(db: Db, key: StreamKey): Promise<Instant | null> {
   const [row] = await queryRows<{ at: Instant | null }>(

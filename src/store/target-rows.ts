@@ -101,38 +101,53 @@ export async function insertTargetRows(tx: Db, table: TargetTable, contents: rea
   );
 }
 
+/** `changed`: the properties to be set. What a row holds of the others stays: it may be more than JSON could carry here and back. */
+export type RowChange = { readonly content: Content; readonly changed: readonly string[] };
+
 /** Writes rows that stand in the table, stamped ones included. Unchanged ones are not written. @returns the written ones as stored. */
-export async function updateTargetRows(tx: Db, table: TargetTable, contents: readonly Content[]): Promise<RawRow[]> {
-  if (contents.length === 0) return [];
-  const { names, given } = assigned(table);
+export async function updateTargetRows(tx: Db, table: TargetTable, changes: readonly RowChange[]): Promise<RawRow[]> {
+  if (changes.length === 0) return [];
   const key = quote(keyColumn(table).name);
-  const content = contentColumns(table);
-  const differs = `(${content.map((column) => comparable('r', column)).join(', ')})
-    IS DISTINCT FROM (${content.map((column) => comparable('p', column)).join(', ')}) OR ${stamped(table, 'r')}`;
+  const differs = contentColumns(table).map(
+    (column, place) => `${isSet(place)} AND ${comparable('r', column)} IS DISTINCT FROM ${comparable('p', column)}`,
+  );
   return await returning(
     tx,
     table,
-    sql`${sql.raw(`UPDATE ${tableName(table)} AS r SET ${names.map((name, place) => `${name} = ${given[place]}`).join(', ')} FROM `)}
-        ${populated(table, contents)} WHERE ${sql.raw(`r.${key} = p.${key} AND (${differs})`)}`,
+    sql`${update(table, changes)} WHERE ${sql.raw(`r.${key} = p.${key} AND (${[...differs, stamped(table, 'r')].join(' OR ')})`)}`,
   );
 }
 
-/** Gives the row of `key` other content, its key included. @returns it as stored; null when there is no such row. */
+/** Up to its condition. */
+function update(table: TargetTable, changes: readonly RowChange[]): SQL {
+  const { names, given } = assigned(table);
+  const columns = table.contentProperties.length;
+  const assignments = names.map((name, place) =>
+    place < columns
+      ? `${name} = CASE WHEN ${isSet(place)} THEN ${given[place]} ELSE r.${name} END`
+      : `${name} = ${given[place]}`,
+  );
+  const contents = changes.map(({ content }) => content);
+  const masks = changes.map(({ changed }) =>
+    table.contentProperties.map((property) => (changed.includes(property) ? '1' : '0')).join(''),
+  );
+  return sql`${sql.raw(`UPDATE ${tableName(table)} AS r SET ${assignments.join(', ')} FROM `)}
+    ${populated(table, contents, ' WITH ORDINALITY')}
+    JOIN unnest(${sql.param(masks)}::text[]) WITH ORDINALITY AS w(mask, place) ON w.place = p.ordinality`;
+}
+
+const isSet = (place: number): string => `substr(w.mask, ${place + 1}, 1) = '1'`;
+
+/** Gives the row of `key` other content, as a rule its key among it. @returns it as stored; null when there is no such row. */
 export async function rekeyTargetRow(
   tx: Db,
   table: TargetTable,
   key: string,
-  content: Content,
+  change: RowChange,
 ): Promise<RawRow | null> {
-  const { names, given } = assigned(table);
   const column = quote(keyColumn(table).name);
   const held = sql`SELECT ${sql.raw(`p.${column}`)} FROM ${populated(table, keyRows(table, [key]))}`;
-  const [row] = await returning(
-    tx,
-    table,
-    sql`${sql.raw(`UPDATE ${tableName(table)} AS r SET ${names.map((name, place) => `${name} = ${given[place]}`).join(', ')} FROM `)}
-        ${populated(table, [content])} WHERE ${sql.raw(`r.${column}`)} = (${held})`,
-  );
+  const [row] = await returning(tx, table, sql`${update(table, [change])} WHERE ${sql.raw(`r.${column}`)} = (${held})`);
   return row ?? null;
 }
 

@@ -2,14 +2,13 @@ import { type FailureKind, failureKind, isDatabaseAnswer, isRowFault } from '../
 import { assertNever } from '../lib/assert-never.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
-import type { Content } from '../model/observation.ts';
 import type { HeldPush, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { DeleteHold } from '../store/streams.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
 import { wantRead } from './look-again.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
-import { makePushRequest } from './push-request.ts';
+import { editedOf, makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
 import { restoreRow, takeBack } from './restore-rows.ts';
 import { backoffMs } from './retry.ts';
@@ -166,7 +165,7 @@ async function startCall(
     externalId,
     targetKey: push.targetKey,
     preHash: op === 'create' ? null : (state?.baseHash ?? null),
-    fieldHashes: fieldHashesOf(editedOf(made.returns, patch), stream.mapper.hashOf),
+    fieldHashes: fieldHashesOf(editedOf(made, patch), stream.mapper.hashOf),
     resultHash: null,
     resultVersion: null,
     resultEtag: null,
@@ -190,10 +189,6 @@ async function startCall(
   });
   return { push: held, token };
 }
-
-/** Of a whole record that was sent only what was edited: the rest may be changed by others, and the write is still ours. */
-const editedOf = (returns: Content, patch: Content | null): Content =>
-  Object.fromEntries(Object.entries(returns).filter(([property]) => patch !== null && property in patch));
 
 async function park(
   tx: RecordTx,

@@ -8,14 +8,15 @@ import type { PushOp } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { callPush } from './call-push.ts';
 import type { Claimed } from './claim-pushes.ts';
-import { inOneTransaction, lockPlace, type Refused, refuse, refuseOther, whyNotRemoved } from './edit.ts';
-import { makeKey } from './edit-create.ts';
+import { inOneTransaction, lockPlace, NO_CREATE, type Refused, refuse, refuseOther, whyNotRemoved } from './edit.ts';
+import { MAX_TRIES, makeKey } from './edit-create.ts';
 import type { IfMatch } from './edit-place.ts';
 import type { EditForm, EditValues } from './edit-values.ts';
 import type { PushFate } from './finish-push.ts';
+import { brakeRemovals } from './mass-delete.ts';
 import { isSame } from './merge.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
-import { ifMatchOf, makePushRequest } from './push-request.ts';
+import { editedOf, ifMatchOf, makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
 import { fieldHashesOf } from './token-match.ts';
 
@@ -38,7 +39,6 @@ export type AtSource =
   | { readonly kind: 'unchanged' }
   /** The row has no record yet: there is nothing at the source that could be edited. */
   | { readonly kind: 'no_record_yet' }
-  | { readonly kind: 'in_flight' }
   | Refused;
 
 /** The push of a request, before it is sent. */
@@ -84,34 +84,56 @@ export async function removeAtSource(
     const { state, targetKey, row } = await lockPlace(tx, deps, id, ifMatch);
     if (state === null) return { kind: 'no_record_yet' };
     if (why !== null) return refuse({ kind: 'not_supported', why });
+    // Committed, so that the removals before this one are held back as well.
+    if ((await brakeRemovals(tx, deps, 1)) !== 'free') return { kind: 'deletes_held' };
     return await begin(tx, deps, { op: 'delete', targetKey, state, row, values: null });
   });
   return await carryOut(deps, begun, signal);
 }
 
-/** Asks the source to create a record, and writes its row once it has. */
+/**
+ * Asks the source to create a record, and writes its row once it has. With an idempotency key the same request creates one
+ * record within a day; one that the source surely has not created leaves its key free for the next try.
+ */
 export async function createAtSource(
   deps: PushDeps,
-  { values }: EditValues,
+  edit: EditValues,
   idempotencyKey: string | null,
   signal: AbortSignal,
 ): Promise<AtSource> {
+  if (deps.stream.twoWay.writes.create === null) return { kind: 'not_supported', why: NO_CREATE };
+  for (let tries = 1; ; tries++) {
+    const begun = await inOneTransaction(deps, (tx) => beginCreate(tx, deps, edit, idempotencyKey));
+    // A rival with the same key may have been first, and is under way: what it comes to is told by its push.
+    const isRivals = 'kind' in begun && begun.kind === 'key_reused' && tries < MAX_TRIES;
+    if (!isRivals) return await carryOut(deps, begun, signal);
+  }
+}
+
+async function beginCreate(
+  tx: RecordTx,
+  deps: PushDeps,
+  { values }: EditValues,
+  idempotencyKey: string | null,
+): Promise<Claimed | AtSource> {
   const keyHash = idempotencyKey === null ? null : hash('sha256', idempotencyKey);
   const requestHash = hash('sha256', JSON.stringify(canonicalJson(values)));
-  const begun = await inOneTransaction(deps, async (tx): Promise<Claimed | AtSource> => {
-    const known = keyHash === null ? null : await tx.findEditKey(keyHash);
-    if (known !== null && known.requestHash !== requestHash) return refuse({ kind: 'key_reused' });
-    if (known !== null) return { kind: 'repeat', pushId: known.pushId };
-    const targetKey = placeholderKey(deps);
-    if (targetKey === null)
-      return refuse({ kind: 'not_supported', why: 'its key column has no room for a key of ours' });
-    const claimed = await begin(tx, deps, { op: 'create', targetKey, state: null, row: null, values });
-    if (keyHash === null || !('push' in claimed)) return claimed;
-    // A rival with the same key was first, and is under way: what it comes to is told by its push.
-    const isOurs = await tx.saveEditKey({ keyHash, requestHash, targetKey, pushId: claimed.push.id });
-    return isOurs ? claimed : refuse({ kind: 'key_reused' });
-  });
-  return await carryOut(deps, begun, signal);
+  const known = keyHash === null ? null : await tx.findEditKey(keyHash);
+  if (known !== null && known.requestHash !== requestHash) return refuse({ kind: 'key_reused' });
+  if (known !== null && !(await isTurnedDown(tx, known.pushId))) return { kind: 'repeat', pushId: known.pushId };
+  const targetKey = placeholderKey(deps);
+  if (targetKey === null) return refuse({ kind: 'not_supported', why: 'its key column has no room for a key of ours' });
+  const claimed = await begin(tx, deps, { op: 'create', targetKey, state: null, row: null, values });
+  if (keyHash === null || !('push' in claimed)) return claimed;
+  const key = { keyHash, requestHash, targetKey, pushId: claimed.push.id };
+  return (await tx.saveEditKey(key, known?.pushId ?? null)) ? claimed : refuse({ kind: 'key_reused' });
+}
+
+/** The source surely has not done it, so what it was to bring is not on its way any more. */
+async function isTurnedDown(tx: RecordTx, pushId: string): Promise<boolean> {
+  const push = await tx.lockPush(pushId);
+  const token = push === null || push.tokenId === null ? null : await tx.readToken(push.tokenId);
+  return token?.state === 'rejected';
 }
 
 /** No row has it, and none will: it only keeps pushes apart. */
@@ -143,7 +165,7 @@ async function begin(
     externalId,
     targetKey,
     preHash: state?.baseHash ?? null,
-    fieldHashes: fieldHashesOf(values ?? {}, stream.mapper.hashOf),
+    fieldHashes: fieldHashesOf(editedOf(made, values), stream.mapper.hashOf),
     resultHash: null,
     resultVersion: null,
     resultEtag: null,

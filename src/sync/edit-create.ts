@@ -3,7 +3,7 @@ import { canonicalJson } from '../mapping/canonical-json.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
 import type { TargetColumn } from '../model/target.ts';
-import { type EditDeps, inOneTransaction, planPush, type Refused, refuse } from './edit.ts';
+import { type EditDeps, inOneTransaction, NO_CREATE, planPush, type Refused, refuse } from './edit.ts';
 import type { EditValues } from './edit-values.ts';
 import type { RecordTx } from './record-store.ts';
 
@@ -13,7 +13,7 @@ export type Created =
   | Refused;
 
 /** Tries again when a rival with the same idempotency key, or a row of the same made-up key, came first. */
-const MAX_TRIES = 3;
+export const MAX_TRIES = 3;
 
 /**
  * Creates a row, and by a push the record at the source. The row's key is the caller's or made up here, until the source has
@@ -25,8 +25,7 @@ export async function createRecord(
   idempotencyKey: string | null,
 ): Promise<Created> {
   const { target, twoWay } = deps.stream;
-  if (twoWay.writes.create === null)
-    return { kind: 'not_supported', why: 'the definition says no `write.create` for it' };
+  if (twoWay.writes.create === null) return { kind: 'not_supported', why: NO_CREATE };
   const column = target.columns[target.keyProperty];
   for (let tries = 1; ; tries++) {
     const key = values[target.keyProperty] ?? (column === undefined ? null : makeKey(column, deps.newId()));
@@ -55,11 +54,11 @@ async function createIn(
     if (known.requestHash !== requestHash) return refuse({ kind: 'key_reused' });
     return { kind: 'created', targetKey: known.targetKey, pushId: known.pushId, isRepeat: true };
   }
-  const isTaken = (await tx.lockRows([targetKey])).has(targetKey) || (await tx.findByTargetKey([targetKey])).size > 0;
+  const isTaken = (await tx.takenKeys([targetKey])).size > 0 || (await tx.findByTargetKey([targetKey])).size > 0;
   if (isTaken) return refuse({ kind: 'key_taken' });
   await tx.writeRows([row]);
   const pushId = await planPush(tx, deps, { state: null, targetKey }, { isRemoval: false });
-  if (keyHash !== null && !(await tx.saveEditKey({ keyHash, requestHash, targetKey, pushId })))
+  if (keyHash !== null && !(await tx.saveEditKey({ keyHash, requestHash, targetKey, pushId }, null)))
     return refuse({ kind: 'key_reused' });
   return { kind: 'created', targetKey, pushId, isRepeat: false };
 }

@@ -28,6 +28,8 @@ export type ReadValues =
 const MAX_PROBLEMS = 50;
 /** Digits of which a number in JSON keeps each, whatever they are. */
 const MAX_EXACT_DIGITS = 15;
+/** JSON has no other numbers than ours: a whole one beyond these is read as another. */
+const EXACT_JSON = `JSON whose whole numbers are at most ${Number.MAX_SAFE_INTEGER}: larger ones are not kept exactly, unless as text`;
 /** Advice to who writes a mapping. */
 const OF_MAPPINGS = / \(`.*\)$/;
 /** Others are not repeated: they may be values that stand in the wrong place. */
@@ -35,7 +37,7 @@ const NAME = /^[A-Za-z_$][\w$]{0,62}$/;
 
 type Editable = {
   readonly target: TargetTable;
-  readonly twoWay: Pick<TwoWay, 'writable' | 'creatable' | 'constants' | 'mode' | 'unmap'>;
+  readonly twoWay: Pick<TwoWay, 'writable' | 'creatable' | 'writes' | 'constants' | 'mode' | 'unmap'>;
 };
 
 /**
@@ -98,8 +100,9 @@ function unknown({ columns }: TargetTable, name: string): string {
   return 'a property of the mapping';
 }
 
-const taken = ({ creatable, writable }: Editable['twoWay'], form: EditForm): ReadonlySet<string> =>
-  form === 'create' ? creatable : writable;
+/** Where the source takes no updates, only a row that it has not created yet is edited: then its create sends it. */
+const taken = ({ creatable, writable, writes }: Editable['twoWay'], form: EditForm): ReadonlySet<string> =>
+  form === 'create' || writes.update === null ? creatable : writable;
 
 type ReadValue = { readonly ok: true; readonly value: JsonValue } | { readonly ok: false; readonly expected: string };
 
@@ -111,12 +114,24 @@ function readValue(column: TargetColumn, value: unknown): ReadValue {
   if (column.kind === 'decimal' && typeof value === 'number' && digitsOf(value) > MAX_EXACT_DIGITS) {
     return { ok: false, expected: `a number of at most ${MAX_EXACT_DIGITS} digits, or a longer one as text` };
   }
+  if ((column.kind === 'json' || column.kind === 'other') && holdsUnsafeNumber(value))
+    return { ok: false, expected: EXACT_JSON };
   try {
     return { ok: true, value: prepareColumn(column)(value) };
   } catch (error) {
     if (!Refusal.isRefusal(error)) throw error;
     return { ok: false, expected: error.expected.replace(OF_MAPPINGS, '') };
   }
+}
+
+/** However deep it is nested. */
+function holdsUnsafeNumber(value: unknown): boolean {
+  const left: unknown[] = [value];
+  for (let one = left.pop(); left.length > 0 || one !== undefined; one = left.pop()) {
+    if (typeof one === 'number' && Number.isInteger(one) && !Number.isSafeInteger(one)) return true;
+    if (typeof one === 'object' && one !== null) for (const inner of Object.values(one)) left.push(inner);
+  }
+  return false;
 }
 
 const digitsOf = (value: number): number =>

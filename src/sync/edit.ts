@@ -2,12 +2,14 @@ import { failureKind, sqlState } from '../db/failure.ts';
 import type { Content } from '../model/observation.ts';
 import { findPlace, type IfMatch, isMatch, type Place, tagOf } from './edit-place.ts';
 import type { EditForm, EditProblem, EditValues } from './edit-values.ts';
+import { brakeRemovals } from './mass-delete.ts';
 import { isSame } from './merge.ts';
 import type { PushDeps } from './push-deps.ts';
 import { refusedBy } from './quarantine.ts';
 import type { RecordTx } from './record-store.ts';
+import { tellOperator } from './tell-operator.ts';
 
-export type EditDeps = Pick<PushDeps, 'stream' | 'store' | 'newId' | 'wakePushes'>;
+export type EditDeps = Pick<PushDeps, 'stream' | 'store' | 'newId' | 'wakePushes' | 'log'>;
 
 /** What became of an edit that a route asked for. Of all but `edited` nothing was written. */
 export type Edited =
@@ -26,6 +28,8 @@ export type Refused =
   /** What was asked for is not carried to the source. */
   | { readonly kind: 'not_supported'; readonly why: string }
   | { readonly kind: 'deletes_held' }
+  /** A write of the record is on its way to the source, and what was asked for has to wait for its end. */
+  | { readonly kind: 'in_flight' }
   | { readonly kind: 'key_taken' }
   /** The idempotency key stands for another request. */
   | { readonly kind: 'key_reused' }
@@ -93,20 +97,28 @@ export async function editRecord(
 ): Promise<Edited> {
   const edited = await inOneTransaction(deps, async (tx): Promise<Edited> => {
     const place = await lockPlace(tx, deps, id, ifMatch);
+    // A row without a record is sent by its create, as it is by then.
+    if (place.state !== null && deps.stream.twoWay.writes.update === null)
+      return refuse({ kind: 'not_supported', why: NO_UPDATE });
     if (form === 'whole') refuseOther(place.row, edit.repeated);
     if (Object.entries(edit.values).every(([property, value]) => isSame(place.row[property], value))) {
       return { kind: 'unchanged', id };
     }
     await tx.writeRows([{ ...place.row, ...edit.values }]);
     const pushId = await planPush(tx, deps, place, { isRemoval: false });
-    await tellHistory(tx, place, { what: 'edit', decision: 'update', correlationId });
+    // Of a row without a record nothing can be told yet.
+    if (place.state !== null)
+      await tellOperator(tx, place.state, { what: 'edit', decision: 'update', reason: null, correlationId });
     return { kind: 'edited', id, pushId };
   });
   if (edited.kind === 'edited') deps.wakePushes();
   return edited;
 }
 
-/** Removes a row for a caller, and the record at the source by a push, where the stream carries removals there. */
+/**
+ * Removes a row for a caller, and the record at the source by a push, where the stream carries removals there. Removals by
+ * routes count as those by SQL do: the one that would be too many is refused, and holds the others back.
+ */
 export async function removeRecord(
   deps: EditDeps,
   id: string,
@@ -118,16 +130,22 @@ export async function removeRecord(
     const place = await lockPlace(tx, deps, id, ifMatch);
     if (place.state !== null) {
       if (why !== null) return refuse({ kind: 'not_supported', why });
-      if (twoWay.localDeletes === 'push' && (await tx.areDeletesHeld())) return refuse({ kind: 'deletes_held' });
-    }
+      // Committed, so that the removals before this one are held back as well.
+      if (twoWay.localDeletes === 'push' && (await brakeRemovals(tx, deps, 1)) !== 'free')
+        return { kind: 'deletes_held' };
+    } else if ((await tx.flightsIn([place.targetKey])).size > 0) return refuse({ kind: 'in_flight' });
     await tx.removeRows([place.targetKey]);
     const pushId = await planPush(tx, deps, place, { isRemoval: true });
-    await tellHistory(tx, place, { what: 'remove', decision: 'delete', correlationId });
+    if (place.state !== null)
+      await tellOperator(tx, place.state, { what: 'remove', decision: 'delete', reason: null, correlationId });
     return { kind: 'edited', id, pushId };
   });
   if (removed.kind === 'edited') deps.wakePushes();
   return removed;
 }
+
+export const NO_UPDATE = 'the definition says no `write.update` for it';
+export const NO_CREATE = 'the definition says no `write.create` for it';
 
 /** Why a record cannot be removed by a route; null where it can. */
 export function whyNotRemoved({ localDeletes, writes }: EditDeps['stream']['twoWay']): string | null {
@@ -175,28 +193,4 @@ export async function planPush(
   const pushId = pushes.get(targetKey);
   if (pushId === undefined) throw new TypeError('No push was planned for the row');
   return pushId;
-}
-
-type Told = {
-  readonly what: 'create' | 'edit' | 'remove';
-  readonly decision: 'insert' | 'update' | 'delete';
-  readonly correlationId: string;
-};
-
-/** Of a row without a record nothing can be told yet. */
-async function tellHistory(tx: RecordTx, { state }: Place, { what, decision, correlationId }: Told): Promise<void> {
-  if (state === null) return;
-  await tx.appendHistory([
-    {
-      externalId: state.externalId,
-      channel: 'manual',
-      origin: { kind: 'operator', id: what },
-      decision,
-      reason: null,
-      version: state.version,
-      hash: null,
-      appliedSeq: state.appliedSeq,
-      correlationId,
-    },
-  ]);
 }

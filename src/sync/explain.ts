@@ -7,6 +7,7 @@ import { readRow } from '../store/target.ts';
 import { explainTwoWay } from './explain-two-way.ts';
 import { describeFailure } from './failures.ts';
 import type { Stream } from './stream.ts';
+import { versionText } from './version-text.ts';
 
 const MAX_HISTORY = 100;
 
@@ -24,7 +25,7 @@ export async function explainRecord(db: Db, stream: Stream, externalId: string) 
     ...stream.key,
     id: twoWay === null ? externalId : twoWay.recordId,
     status: state?.status ?? 'none',
-    version: versionText(stream, state?.version ?? null),
+    version: versionText(stream.caps.versionKind, state?.version ?? null),
     ...row,
     etag: twoWay?.etag ?? null,
     twoWay:
@@ -33,7 +34,11 @@ export async function explainRecord(db: Db, stream: Stream, externalId: string) 
         : { key: twoWay.key, dirty: twoWay.dirty, conflict: twoWay.conflict, pushes: twoWay.pushes },
     tombstone:
       state?.status === 'tombstone'
-        ? { version: versionText(stream, state.tombVersion), seenAt: iso(state.hi), isSoft: state.isTombSoft }
+        ? {
+            version: versionText(stream.caps.versionKind, state.tombVersion),
+            seenAt: iso(state.hi),
+            isSoft: state.isTombSoft,
+          }
         : null,
     seen: state === undefined ? null : { notBefore: iso(state.lo), notAfter: iso(state.hi) },
     timesApplied: state?.appliedSeq ?? 0,
@@ -57,21 +62,8 @@ const told = (stream: Stream, entry: HistoryRow) => ({
   reason: entry.reason,
   channel: entry.channel,
   by: { kind: entry.originKind, id: entry.originId },
-  version: versionText(stream, entry.version === null ? null : BigInt(entry.version)),
+  version: versionText(stream.caps.versionKind, entry.version === null ? null : BigInt(entry.version)),
   correlationId: entry.correlationId,
 });
 
 const iso = (at: Instant): string | null => (Number.isFinite(at) ? toDate(at).toISOString() : null);
-
-const MICROS_PER_MS = 1000n;
-
-/** A timestamp version as a moment, a counter as its digits. */
-function versionText(stream: Stream, version: bigint | null): string | null {
-  if (version === null) return null;
-  if (stream.caps.versionKind !== 'timestamp') return version.toString();
-  const ms = Number(version / MICROS_PER_MS);
-  const micros = (version % MICROS_PER_MS).toString().padStart(3, '0');
-  const date = new Date(ms);
-  if (Number.isNaN(date.getTime())) return version.toString();
-  return date.toISOString().replace('Z', micros === '000' ? 'Z' : `${micros}Z`);
-}

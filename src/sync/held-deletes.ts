@@ -25,17 +25,20 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
     await tx.dropParked(missing.map(({ targetKey }) => targetKey));
     await tx.ensurePushes(missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt })));
     await tell(tx, missing, 'release', correlationId);
+    return missing.length;
   });
   deps.wakePushes();
   return released;
 }
 
 /**
- * Removals that were held back were not meant: every missing row is written again as it was. They are held back until the
- * last is there. Safe to repeat.
+ * Removals that were held back were not meant: every missing row is written again as it was, but those of open conflicts, of
+ * which a person decides one by one. They are held back until the last is there. Safe to repeat.
  */
 export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  const restored = await eachMissing(deps, async (tx, missing) => {
+  const restored = await eachMissing(deps, async (tx, found) => {
+    const conflicts = await tx.openConflicts(found.map(({ targetKey }) => targetKey));
+    const missing = found.filter(({ targetKey }) => !conflicts.has(targetKey));
     const keys = new Map(missing.map(({ externalId, targetKey }) => [externalId, targetKey]));
     const states = await tx.lockStates([...keys.keys()].sort());
     const rows = await tx.lockRows([...keys.values()].sort());
@@ -50,12 +53,14 @@ export async function discardDeletes(deps: HeldDeps, correlationId: string): Pro
     await tx.dropPushes(removed.map(({ key }) => key));
     await tx.dropParked([...keys.values()]);
     await tell(tx, missing, 'discard', correlationId);
+    return missing.length;
   });
   if (!restored.isMore && restored.refused === 0) await deps.store.transaction((tx) => tx.liftDeletes());
   return restored;
 }
 
-type Work = (tx: RecordTx, missing: readonly MissingRow[]) => Promise<void>;
+/** @returns how many of these rows there were to work off. */
+type Work = (tx: RecordTx, missing: readonly MissingRow[]) => Promise<number>;
 
 /** Batch by batch, each in a transaction of its own: one that fails leaves those before it done. */
 async function eachMissing({ store }: HeldDeps, work: Work): Promise<ReleasedDeletes> {
@@ -65,26 +70,31 @@ async function eachMissing({ store }: HeldDeps, work: Work): Promise<ReleasedDel
   for (let batch = 0; batch < MAX_BATCHES; batch++) {
     const from: string | null = after;
     const missing: readonly MissingRow[] = await store.transaction((tx) => tx.missingRows(from, BATCH_ROWS));
-    const done = missing.length === 0 ? 0 : await workOff(store, missing, work);
-    rows += done;
-    refused += missing.length - done;
+    const done = missing.length === 0 ? NOTHING : await workOff(store, missing, work);
+    rows += done.rows;
+    refused += done.refused;
     if (missing.length < BATCH_ROWS) return { rows, refused, isMore: false };
     after = missing.at(-1)?.externalId ?? null;
   }
   return { rows, refused, isMore: true };
 }
 
-/** Together, and where a row is in the way one by one. @returns how many could be done. */
-async function workOff(store: HeldDeps['store'], missing: readonly MissingRow[], work: Work): Promise<number> {
+type Done = Omit<ReleasedDeletes, 'isMore'>;
+const NOTHING: Done = { rows: 0, refused: 0 };
+
+/** Together, and where a row is in the way one by one. */
+async function workOff(store: HeldDeps['store'], missing: readonly MissingRow[], work: Work): Promise<Done> {
   try {
-    await store.transaction((tx) => work(tx, missing));
-    return missing.length;
+    return { rows: await store.transaction((tx) => work(tx, missing)), refused: 0 };
   } catch (error) {
     if (!isRowFault(error)) throw error;
-    if (missing.length === 1) return 0;
+    if (missing.length === 1) return { rows: 0, refused: 1 };
   }
-  let done = 0;
-  for (const one of missing) done += await workOff(store, [one], work);
+  let done = NOTHING;
+  for (const one of missing) {
+    const { rows, refused } = await workOff(store, [one], work);
+    done = { rows: done.rows + rows, refused: done.refused + refused };
+  }
   return done;
 }
 

@@ -17,9 +17,11 @@ export async function linkCreate(tx: RecordTx, stream: TwoWayStream, held: Held)
   if (seen.content === null || isBuried(stream, held)) return await removeDeleted(tx, held, row);
   if (state.status === 'live' && keyOf(state) !== push.targetKey) return await removeDouble(tx, stream, held, row);
   if (state.status === 'tombstone') await wantRead(tx, seen.externalId);
-  await tx.dropPushes([push.targetKey]);
+  const key = keyIn(stream, seen.externalId, seen.content);
+  // What was edited meanwhile is sent by the push that its caller knows.
+  await tx.movePush(push.targetKey, key, seen.externalId);
   // A request has no row of its own: one that stands under the record's key already is merged with it.
-  const at = push.carries === 'request' ? keyIn(stream, seen.externalId, seen.content) : push.targetKey;
+  const at = push.carries === 'request' ? key : push.targetKey;
   await landMerge(tx, stream, held, { at, row: rows.get(at) ?? null, content: seen.content });
 }
 

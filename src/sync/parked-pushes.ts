@@ -7,6 +7,7 @@ import { dirtyProperties } from './merge.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 import { restoreRow } from './restore-rows.ts';
+import { tellOperator } from './tell-operator.ts';
 
 type OperateDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
 /** What names a push and its row, as it was found. */
@@ -66,7 +67,7 @@ export async function retryPush(
 
 /**
  * Gives up what a push was to bring: the row holds again what the source was last seen to hold, or goes where the source has
- * no record of it, and what it held is kept as a conflict.
+ * no record of it, and what it held is kept as a conflict. Not while another push of the row is under way.
  */
 export async function discardPush(
   deps: OperateDeps,
@@ -83,6 +84,8 @@ export async function discardPush(
         push.state === 'done' ? 'it is over' : 'its request may be under way: wait until that is settled',
       );
     if (conflict !== null) return { kind: 'in_conflict', conflictId: conflict };
+    // The row would be taken for an edit that is newer than what is under way, and be sent after it.
+    if (await isInFlight(tx, push.targetKey, state)) return { kind: 'in_flight' };
     if (push.carries === 'row') await bringBack(tx, deps, { push, state, row });
     await tx.dropPushes([push.targetKey]);
     await tx.dropParked([push.targetKey]);
@@ -142,29 +145,23 @@ async function lockSubject(tx: RecordTx, targetKey: string) {
   return { state, row, conflict };
 }
 
+/** Another push of the row, or of its record under a former key, is not settled. */
+async function isInFlight(tx: RecordTx, targetKey: string, state: RecordState | null): Promise<boolean> {
+  if ((await tx.flightsIn([targetKey])).size > 0) return true;
+  return state !== null && (await tx.flightsOf([state.externalId])).size > 0;
+}
+
 const notNow = ({ state }: Push, why: string): NotOperated => ({ kind: 'not_now', state, why });
 
+/** Of a row without a record there is no history: what it held is kept as a conflict. */
 async function tell(
   tx: RecordTx,
-  push: Push,
+  { parkReason: reason }: Push,
   state: RecordState | null,
   what: 'retry' | 'discard',
   correlationId: string,
 ): Promise<void> {
-  if (state === null) return;
-  await tx.appendHistory([
-    {
-      externalId: state.externalId,
-      channel: 'manual',
-      origin: { kind: 'operator', id: what },
-      decision: 'push',
-      reason: push.parkReason,
-      version: state.version,
-      hash: null,
-      appliedSeq: null,
-      correlationId,
-    },
-  ]);
+  if (state !== null) await tellOperator(tx, state, { what, decision: 'push', reason, correlationId });
 }
 
 const pick = (content: Content, properties: readonly string[]): Content =>

@@ -1,10 +1,8 @@
 import { addMs, type Instant } from '../model/instant.ts';
 import type { PushWish } from '../model/push.ts';
+import { brakeRemovals, holdEmptied } from './mass-delete.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { LocalChange, RecordTx } from './record-store.ts';
-
-/** Removals count together for so long: a mass of them may come in many transactions. */
-const REMOVALS_WINDOW_MS = 600_000;
 
 type PlanDeps = Pick<PushDeps, 'stream' | 'store' | 'log' | 'wakePushes' | 'crashPoint'>;
 
@@ -31,7 +29,6 @@ export async function planOnce(deps: PlanDeps, limit: number): Promise<PlanRepor
   });
   if (report.taken === 0) return report;
   await deps.crashPoint('C14');
-  if (report.isHolding) deps.log.warn({ ...deps.stream.key }, 'removals of rows are held back: so many at once');
   deps.wakePushes();
   return report;
 }
@@ -56,7 +53,7 @@ async function planAll(
     if (edit === undefined || (edit.isRemoval && externalId === null)) return []; // it came and went unseen
     return [{ targetKey, externalId, runAt: addMs(now, twoWay.debounceMs), ...edit }];
   });
-  const isHolding = await holdMassDelete(tx, deps, changes, wishes, now);
+  const isHolding = await holdMassDelete(tx, deps, changes, wishes);
   await tx.ensurePushes(wishes);
   return { planned: wishes.length, isHolding };
 }
@@ -86,24 +83,11 @@ function sumUp(changes: readonly LocalChange[]): Map<string, Edited> {
 /** @returns true when this pass began to hold removals back. */
 async function holdMassDelete(
   tx: RecordTx,
-  { stream }: PlanDeps,
+  deps: PlanDeps,
   changes: readonly LocalChange[],
   wishes: readonly PushWish[],
-  now: Instant,
 ): Promise<boolean> {
-  const isEmptied = changes.some(({ op }) => op === 'T');
+  if (changes.some(({ op }) => op === 'T')) return await holdEmptied(tx, deps);
   const removals = wishes.filter(({ isRemoval }) => isRemoval).length;
-  if (!isEmptied && removals === 0) return false;
-  const { isHeld, releasedAt } = await tx.lockDeleteHold();
-  if (isHeld) return false;
-  if (isEmptied) {
-    await tx.holdDeletes('the table was emptied');
-    return true;
-  }
-  const { minimum, maxShare } = stream.twoWay.massDelete;
-  // Those that a person has released were looked at, however many they are.
-  const recent = removals + (await tx.countRemovals(Math.max(addMs(now, -REMOVALS_WINDOW_MS), releasedAt ?? 0)));
-  if (recent <= minimum || recent <= maxShare * (await tx.countLive())) return false;
-  await tx.holdDeletes(`${recent} rows were removed within ${REMOVALS_WINDOW_MS / 60_000} min`);
-  return true;
+  return removals > 0 && (await brakeRemovals(tx, deps, removals)) === 'holding';
 }

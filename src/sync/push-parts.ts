@@ -14,6 +14,7 @@ import {
   lockReadyPushes,
   readDuePushes,
   readFlights,
+  readFlightsIn,
   readOldestCreate,
   startCall,
 } from '../store/outbox.ts';
@@ -26,6 +27,7 @@ import {
   moveDeadline,
   movePush,
   readLastEdits,
+  rekeyPush,
 } from '../store/outbox-moves.ts';
 import { blockSource } from '../store/source-states.ts';
 import type { RecordParts } from './record-parts.ts';
@@ -38,10 +40,11 @@ export type PushParts = Omit<RecordTx, keyof RecordParts>;
 export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
   return {
     findEditKey: (keyHash) => findEditKey(tx, key, keyHash),
-    saveEditKey: (editKey) => saveEditKey(tx, key, editKey),
+    saveEditKey: (editKey, formerPushId) => saveEditKey(tx, key, editKey, formerPushId),
 
     takeLocalChanges: (limit) => takeLocalChanges(tx, key, limit),
     flightsOf: (ids) => readFlights(tx, key, ids),
+    flightsIn: (targetKeys) => readFlightsIn(tx, key, targetKeys),
     openCreates: async (of) => ({
       oldestCallAt: await readOldestCreate(tx, key),
       named: await findOpenCreates(tx, key, of),
@@ -52,6 +55,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     },
     lastEditsOf: (targetKeys) => readLastEdits(tx, key, targetKeys),
     ensurePushes: (wishes) => ensurePushes(tx, key, wishes),
+    movePush: (from, to, externalId) => rekeyPush(tx, key, { from, to, externalId }),
     dropPushes: (targetKeys) => endPushes(tx, key, 'ready', targetKeys),
     dropParked: (targetKeys) => endPushes(tx, key, 'parked', targetKeys),
 

@@ -53,6 +53,13 @@ export function makePushRequest(twoWay: TwoWay, parts: RequestParts): MadeReques
   };
 }
 
+/**
+ * What was edited, as the source will show it: what its echoes are known by. Of a whole record that was sent the rest may be
+ * changed by others, and the write is still ours.
+ */
+export const editedOf = ({ returns }: Extract<MadeRequest, { ok: true }>, patch: Content | null): Content =>
+  Object.fromEntries(Object.entries(returns).filter(([property]) => patch !== null && property in patch));
+
 const withoutNulls = (content: Content): Content =>
   Object.fromEntries(Object.entries(content).filter(([, value]) => value !== null));
 

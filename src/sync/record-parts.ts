@@ -30,6 +30,7 @@ export type RecordParts = Pick<
   | 'findByTargetKey'
   | 'missingRows'
   | 'readRows'
+  | 'takenKeys'
   | 'lockRows'
   | 'writeRows'
   | 'removeRows'
@@ -41,7 +42,6 @@ export type RecordParts = Pick<
   | 'appendHistory'
   | 'supersede'
   | 'holdDeletes'
-  | 'areDeletesHeld'
   | 'deleteHold'
   | 'lockDeleteHold'
   | 'releaseDeletes'
@@ -76,7 +76,6 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     },
     holdDeletes: (reason) => holdDeletes(tx, key, reason),
     liftDeletes: () => holdDeletes(tx, key, null),
-    areDeletesHeld: async () => (await readDeleteHold(tx, key, { isLocked: false })).isHeld,
     deleteHold: () => readDeleteHold(tx, key, { isLocked: false }),
     lockDeleteHold: () => readDeleteHold(tx, key, { isLocked: true }),
     releaseDeletes: () => releaseDeletes(tx, key),

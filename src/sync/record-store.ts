@@ -31,13 +31,16 @@ export type RecordTx = {
 
   /** As `lockRows`, but neither locks nor waits. */
   readonly readRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
+  /** Those of the keys under which a row stands, also one that is stamped as deleted; such rows are locked. */
+  readonly takenKeys: (targetKeys: readonly string[]) => Promise<ReadonlySet<string>>;
   /**
    * Rows by key as canonical content, locked. Missing rows are not in the map, nor are those that are stamped as deleted:
    * who stamps a row has removed it. Throws a lock time-out.
    */
   readonly lockRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /**
-   * Inserts or updates rows, as our own writes (not captured). Unchanged ones are not written. @returns every one of them as
+   * Inserts or updates rows, as our own writes (not captured). Of a row that stands only the columns are set whose values
+   * change: the others may hold more than we read of them. Unchanged rows are not written. @returns every one of them as
    * the table now holds it, by key: a trigger of the user's may have changed what was written, or kept a row out. Rows that were not locked
    * before are locked first. Throws what counts as a lock time-out when a row has come to stand where there was none.
    */
@@ -52,6 +55,8 @@ export type RecordTx = {
 
   /** Pushes in flight (`calling`, `unknown`) of these records. */
   readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
+  /** Pushes in flight of these rows, by key: also creates, whose records have no id yet. */
+  readonly flightsIn: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
   /**
    * Creates that are not settled: since when any is under way (`calling`, `unknown`), those of these rows that are, and those
    * of these tokens, be they parked, as long as no echo of them was kept.
@@ -69,6 +74,8 @@ export type RecordTx = {
    * @returns the ids of those pushes, by target key.
    */
   readonly ensurePushes: (wishes: readonly PushWish[]) => Promise<ReadonlyMap<string, string>>;
+  /** The ready push of a row goes with it to its new key, and is a record's from then on; it joins one that is there already. */
+  readonly movePush: (from: string, to: string, externalId: string) => Promise<void>;
   /** Ends ready pushes of these rows: there is nothing left to send. */
   readonly dropPushes: (targetKeys: readonly string[]) => Promise<void>;
   /**
@@ -134,8 +141,11 @@ export type RecordTx = {
 
   /** What a client's idempotency key stands for; null when it is new, or older than a day. */
   readonly findEditKey: (keyHash: string) => Promise<EditKey | null>;
-  /** Keeps it for a day. Waits for a rival's. @returns false when the key stands for something already: roll back. */
-  readonly saveEditKey: (key: EditKey) => Promise<boolean>;
+  /**
+   * Keeps it for a day, in place of the key's former push, where one is named. Waits for a rival's. @returns false when the
+   * key stands for something else already: roll back.
+   */
+  readonly saveEditKey: (key: EditKey, formerPushId: string | null) => Promise<boolean>;
 
   /** Asks for reads by id; owes a full run where nothing can be read by id. */
   readonly wantReads: (hints: readonly NewHint[]) => Promise<void>;
@@ -144,14 +154,16 @@ export type RecordTx = {
   readonly supersede: (settled: readonly Settled[]) => Promise<void>;
   /** Removals of rows are held back for a person: what is planned of them is parked. */
   readonly holdDeletes: (reason: string) => Promise<void>;
-  readonly areDeletesHeld: () => Promise<boolean>;
   readonly deleteHold: () => Promise<DeleteHold>;
   /** Locked: of two that count removals to see whether to hold them, the second sees those of the first. */
   readonly lockDeleteHold: () => Promise<DeleteHold>;
   /** Lets removals go on, those that were captured until now for good. @returns that moment. */
   readonly releaseDeletes: () => Promise<Instant>;
   readonly liftDeletes: () => Promise<void>;
-  /** How many pushes were planned for rows that were removed after a moment, whatever became of them. */
+  /**
+   * How many pushes were planned for rows that were removed after a moment, whatever became of them, but for requests that the
+   * source surely did not carry out: those removed nothing.
+   */
   readonly countRemovals: (since: Instant) => Promise<number>;
   /** Live records whose row was stored and is not in the table, in the order of their ids, after an id (null: from the first). */
   readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;

@@ -5,6 +5,7 @@ import type { Origin } from '../model/observation.ts';
 import { closeDeadLetter, type LockedDeadLetter, lockDeadLetter } from '../store/dead-letters.ts';
 import { enqueueHints } from '../store/hints.ts';
 import { replayDelivery } from '../store/inbox.ts';
+import { appendHistory } from '../store/record-history.ts';
 import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
 import { observe, observeAbsence, type Sight } from './observe.ts';
@@ -23,18 +24,56 @@ export type Redriven =
  * Tries a dead letter again. Where the record can be read by id it is: the source's present word beats any stored one.
  * Elsewhere the stored record is mapped anew, with its original times and version, so that an old one cannot win.
  */
-export async function redrive(deps: SyncDeps, id: number): Promise<Redriven | null> {
+export async function redrive(
+  deps: SyncDeps,
+  id: number,
+  correlationId: string | null = null,
+): Promise<Redriven | null> {
   const result = await deps.db.transaction(async (tx): Promise<Redriven | null> => {
     const letter = await lockDeadLetter(tx, id);
     if (letter === null) return null;
     if (letter.state !== 'open') return { kind: 'gone', reason: `it is ${letter.state} already` };
     const done = await redriveLocked(tx, deps, letter);
-    if (done.kind === 'read' || done.kind === 'delivery' || done.kind === 'applied')
-      await closeDeadLetter(tx, id, 'replayed');
+    if (done.kind === 'still_bad' || done.kind === 'gone') return done;
+    await closeDeadLetter(tx, id, 'replayed');
+    await tell(tx, letter, 'retry', correlationId);
     return done;
   });
   if (result?.kind === 'read') deps.wakeHints();
   return result;
+}
+
+/** Gives up an open dead letter. @returns false when there is none. */
+export async function discardDeadLetter({ db }: SyncDeps, id: number, correlationId: string): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const letter = await lockDeadLetter(tx, id);
+    if (letter === null || !(await closeDeadLetter(tx, id, 'discarded'))) return false;
+    await tell(tx, letter, 'discard', correlationId);
+    return true;
+  });
+}
+
+/** Of an input without a readable id there is no record that it could be told of. */
+async function tell(
+  tx: Db,
+  { integration, entity, externalId, version, errorCode }: LockedDeadLetter,
+  what: 'retry' | 'discard',
+  correlationId: string | null,
+): Promise<void> {
+  if (entity === null || externalId === null) return;
+  await appendHistory(tx, { integration, entity }, [
+    {
+      externalId,
+      channel: 'manual',
+      origin: { kind: 'operator', id: what },
+      decision: 'quarantine',
+      reason: errorCode,
+      version,
+      hash: null,
+      appliedSeq: null,
+      correlationId,
+    },
+  ]);
 }
 
 async function redriveLocked(tx: Db, deps: SyncDeps, letter: LockedDeadLetter): Promise<Redriven> {

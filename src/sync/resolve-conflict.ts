@@ -9,6 +9,7 @@ import { isSame } from './merge.ts';
 import { planRecord, type RecordPlan } from './plan-record.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
+import { tellOperator } from './tell-operator.ts';
 
 /** Whose value stands, or another one, by property; or one side for all that met, or for the record as a whole. */
 export type Resolution =
@@ -19,7 +20,7 @@ export type Resolution =
 /** `changed`: it is not what the caller has seen: decide anew. `closed`: somebody, or the source, was first. */
 export type Resolved =
   | { readonly kind: 'resolved'; readonly pushId: string | null }
-  | { readonly kind: 'changed' | 'closed' | 'in_flight' }
+  | { readonly kind: 'changed' | 'closed' }
   | { readonly kind: 'impossible'; readonly why: string }
   | Refused;
 
@@ -71,7 +72,8 @@ export async function resolveConflict(
       return { kind: 'changed' };
     }
     const pushId = await carryOut(tx, deps, { open, state, plan }, outcomeOf(open, resolution));
-    await tellHistory(tx, state, outcomeOf(open, resolution), correlationId);
+    const reason = `resolved_${outcomeOf(open, resolution)}`;
+    await tellOperator(tx, state, { what: 'resolve', decision: 'conflict', reason, correlationId });
     await deps.crashPoint('C21');
     return { kind: 'resolved', pushId };
   });
@@ -220,23 +222,3 @@ function outcomeOf({ fields }: Conflict, resolution: Resolution): ConflictOutcom
   const [side] = sides;
   return sides.size === 1 && side !== undefined ? side : 'mixed';
 }
-
-const tellHistory = (
-  tx: RecordTx,
-  { externalId, version, appliedSeq }: RecordState,
-  outcome: ConflictOutcome,
-  correlationId: string,
-): Promise<void> =>
-  tx.appendHistory([
-    {
-      externalId,
-      channel: 'manual',
-      origin: { kind: 'operator', id: 'resolve' },
-      decision: 'conflict',
-      reason: `resolved_${outcome}`,
-      version,
-      hash: null,
-      appliedSeq,
-      correlationId,
-    },
-  ]);

@@ -9,7 +9,9 @@ import { LeaseLostError } from './failures.ts';
 import { type Held, keyIn, keyOf, landMerge, lookOf, note } from './land-merge.ts';
 import { linkCreate } from './link-create.ts';
 import { lookAgain, wantRead } from './look-again.ts';
+import { isSame } from './merge.ts';
 import { decideOrder } from './order.ts';
+import { planRecord } from './plan-record.ts';
 import type { PushDeps, TwoWayStream } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 
@@ -55,12 +57,12 @@ async function settleKnown(tx: RecordTx, stream: TwoWayStream, held: Held): Prom
     if (row !== null || push.op === 'delete') await lookAgain(tx, lookOf(held, push.targetKey));
     return await note(tx, held, state, 'overtaken');
   }
-  if (seen.content === null) return await bury(tx, held, row);
+  if (seen.content === null) return await bury(tx, stream, held, row);
   await landMerge(tx, stream, held, { at: push.targetKey, row, content: seen.content });
 }
 
 /** The record is gone, as it should be. A row that was put in its place since is a new record. */
-async function bury(tx: RecordTx, held: Held, row: Content | null): Promise<void> {
+async function bury(tx: RecordTx, stream: TwoWayStream, held: Held, row: Content | null): Promise<void> {
   const { push, seen, state } = held;
   const next: RecordState = {
     ...state,
@@ -77,10 +79,38 @@ async function bury(tx: RecordTx, held: Held, row: Content | null): Promise<void
     appliedSeq: state.appliedSeq + 1,
     regressSeenAt: null,
   };
-  await tx.saveStates([next]);
   await tx.dropParked([push.targetKey]);
-  if (row !== null && push.carries === 'request') await tx.removeRows([push.targetKey]);
-  else if (row !== null) await lookAgain(tx, lookOf(held, push.targetKey));
+  if (row !== null && push.carries === 'request') return await removeWith(tx, stream, held, { next, row });
+  await tx.saveStates([next]);
+  if (row !== null) await lookAgain(tx, lookOf(held, push.targetKey));
+  await note(tx, held, next, 'deleted');
+}
+
+/** The row goes with its record. One that was edited since the caller asked for that is as any other that was edited here, and deleted there. */
+async function removeWith(
+  tx: RecordTx,
+  { twoWay, target }: TwoWayStream,
+  held: Held,
+  { next, row }: { readonly next: RecordState; readonly row: Content },
+): Promise<void> {
+  const { push, state } = held;
+  const isEdited = Object.entries(row).some(([property, value]) => !isSame(value, push.snapshot?.[property]));
+  const plan = planRecord({
+    twoWay,
+    properties: isEdited ? target.contentProperties : [],
+    before: state,
+    next,
+    content: null,
+    row: { key: push.targetKey, content: row },
+    open: null,
+    remoteAt: null,
+    localAt: null,
+    choice: null,
+  });
+  if (plan.write.kind === 'remove') await tx.removeRows([push.targetKey]);
+  await tx.saveStates([plan.stateOf(null)]);
+  await tx.recordConflicts(plan.conflicts);
+  if (plan.pushes !== null) await lookAgain(tx, lookOf(held, plan.pushes));
   await note(tx, held, next, 'deleted');
 }
 

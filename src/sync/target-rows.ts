@@ -6,10 +6,12 @@ import { removeRows } from '../store/target.ts';
 import {
   insertTargetRows,
   markApplying,
+  type RowChange,
   readTargetRows,
   rekeyTargetRow,
   updateTargetRows,
 } from '../store/target-rows.ts';
+import { isSame } from './merge.ts';
 import type { RecordTx } from './record-store.ts';
 import { prepareRowReader } from './row-reader.ts';
 
@@ -23,7 +25,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 export function targetRows(
   tx: Db,
   table: TargetTable,
-): Pick<RecordTx, 'readRows' | 'lockRows' | 'writeRows' | 'removeRows' | 'rekeyRow'> {
+): Pick<RecordTx, 'readRows' | 'takenKeys' | 'lockRows' | 'writeRows' | 'removeRows' | 'rekeyRow'> {
   const toContent = prepareRowReader(table);
   const held = new Map<string, Held>();
   const keyOf = (content: Content): string => String(content[table.keyProperty]);
@@ -58,6 +60,16 @@ export function targetRows(
     }
   }
 
+  /** None where the row holds all that already. Of a stamped one nobody has read what it holds. */
+  function changeOf(key: string, content: Content): RowChange[] {
+    const row = held.get(key);
+    const now = row?.kind === 'there' ? row.content : null;
+    const changed = table.contentProperties.filter(
+      (property) => now === null || !isSame(content[property] ?? null, now[property] ?? null),
+    );
+    return changed.length === 0 ? [] : [{ content, changed }];
+  }
+
   function remember(key: string, content: Content): void {
     held.set(key, { kind: 'there', content });
   }
@@ -66,6 +78,11 @@ export function targetRows(
     async readRows(keys) {
       const rows = await readTargetRows(tx, table, [...new Set(keys)], 'unlocked');
       return new Map(rows.flatMap(({ key, row, isStamped }) => (isStamped ? [] : [[key, toContent(row)] as const])));
+    },
+
+    async takenKeys(keys) {
+      await hold(keys);
+      return new Set(keys.filter((key) => held.get(key)?.kind !== 'missing'));
     },
 
     async lockRows(keys) {
@@ -83,7 +100,7 @@ export function targetRows(
         ...(await updateTargetRows(
           tx,
           table,
-          contents.filter((content) => !isNew(content)),
+          contents.flatMap((content) => (isNew(content) ? [] : changeOf(keyOf(content), content))),
         )),
         ...(await insertTargetRows(tx, table, fresh)),
       ]);
@@ -102,7 +119,9 @@ export function targetRows(
     },
 
     async rekeyRow(key, content) {
-      const row = await applying(() => rekeyTargetRow(tx, table, key, content));
+      await hold([key]);
+      const [change = { content, changed: [] }] = changeOf(key, content);
+      const row = await applying(() => rekeyTargetRow(tx, table, key, change));
       held.set(key, { kind: 'missing' });
       if (row === null) return null;
       const stored = toContent(row);

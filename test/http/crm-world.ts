@@ -1,4 +1,5 @@
 import type { Test } from 'tap';
+import type { EntityDefinition, IntegrationDefinition } from '../../src/define/definition.ts';
 import type { WriteDefinition } from '../../src/define/write.ts';
 import { CREATE_CONTACTS, type Crm, contact, crmDefinition, startCrm } from '../app/crm.ts';
 import { startTestApp, type TestApp } from '../app/setup.ts';
@@ -25,11 +26,28 @@ export type RecordDocument = {
 };
 export type Answer = { readonly record: RecordDocument | null; readonly push: PushDocument | null };
 
+type Change = { readonly mapping?: EntityDefinition['mapping']; readonly without?: readonly (keyof WriteDefinition)[] };
+
+/** The CRM's definition, with other mappings of some properties, and without some of what it says of writes. */
+function definitionOf(write: WriteDefinition, { mapping = {}, without = [] }: Change): IntegrationDefinition {
+  const definition = crmDefinition(write);
+  const { contacts } = definition.entities;
+  if (contacts?.write === undefined) throw new Error('Contacts are two-way');
+  const kept = Object.entries(contacts.write).filter(([name]) => !without.some((one) => one === name));
+  return {
+    ...definition,
+    entities: {
+      ...definition.entities,
+      contacts: { ...contacts, mapping: { ...contacts.mapping, ...mapping }, write: Object.fromEntries(kept) },
+    },
+  };
+}
+
 /** A server with the CRM's contacts, two-way, and one to whom the routes are called. */
-export async function startWorld(t: Test, write: WriteDefinition = {}) {
+export async function startWorld(t: Test, write: WriteDefinition = {}, change: Change = {}) {
   const crm = await startCrm(t);
   const app = await startTestApp(t, {
-    definitions: [crmDefinition(write)],
+    definitions: [definitionOf(write, change)],
     apiUrl: crm.origin,
     tables: CREATE_CONTACTS,
   });

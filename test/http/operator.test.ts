@@ -325,6 +325,8 @@ test('dead letters are listed page by page, retried, discarded', async (t) => {
       const retried = await app.post(`/dead-letters/${id}/retry`, '', {});
       t.equal(retried.status, 202);
       t.same(await retried.json(), { retried: 'read' });
+      const told = await json(app.get('/records/shop/customers/bad0'));
+      t.match(JSON.stringify(told), /"by":\{"kind":"operator","id":"retry"\}/);
       await settled(app);
       t.same(await app.sql(`SELECT email FROM e2e_customers WHERE external_id = 'bad0'`), [
         { email: 'bad0@example.com' },
@@ -338,10 +340,19 @@ test('dead letters are listed page by page, retried, discarded', async (t) => {
   );
 
   await t.test('a discarded one is gone from the open ones and cannot be discarded twice', async (t) => {
-    const id = (await list()).deadLetters.at(-1)?.id;
+    const { id, externalId } = (await list()).deadLetters.at(-1) ?? {};
     const path = `${app.address}/dead-letters/${id}`;
     const discarded = await fetch(path, { method: 'DELETE' });
     t.equal(discarded.status, 204);
+    t.match(await json(app.get(`/records/shop/customers/${externalId}`)), {
+      history: [
+        {
+          decision: 'quarantine',
+          by: { kind: 'operator', id: 'discard' },
+          correlationId: discarded.headers.get('x-correlation-id'),
+        },
+      ],
+    });
     t.equal(await discarded.text(), '');
     await expectProblem(t, await fetch(path, { method: 'DELETE' }), 404);
     await expectProblem(t, await app.post(`/dead-letters/${id}/retry`, '', {}), 409);

@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { contact } from '../app/crm.ts';
+import { contact, createGate } from '../app/crm.ts';
 import { expectProblem, until } from '../app/setup.ts';
 import { type Answer, json, load, type PushDocument, reconcile, startWorld } from './crm-world.ts';
 
@@ -67,6 +67,40 @@ test('pushes that wait for a person', async (t) => {
     await reconcile(app);
     t.equal(crm.records.get('c1')?.age, 30);
   });
+
+  await t.test(
+    'while a write is under way, none of its row is discarded, neither a waiting nor a parked one',
+    async (t) => {
+      const parked = await park('c2', { age: 77 });
+      const gate = createGate();
+      const called = createGate();
+      crm.gate = async () => {
+        called.open();
+        await gate.opened;
+        return undefined;
+      };
+      await send('PATCH', '/records/crm/contacts/c2', { age: 40 });
+      await called.opened;
+      const { push } = await json<Answer>(send('PATCH', '/records/crm/contacts/c2', { name: 'later' }));
+      t.equal(push?.state, 'ready');
+      for (const { id } of [push as PushDocument, parked]) {
+        const problem = await expectProblem(t, await send('DELETE', `/pushes/${id}`), 409);
+        t.equal(problem.type, 'urn:syncline:problem:push-in-flight');
+      }
+      t.match(await read('c2'), { row: { age: 40, name: 'later' } });
+      const before = crm.writes.length;
+      gate.open();
+      crm.gate = () => undefined;
+      await until('both edits are there', () => crm.records.get('c2')?.name === 'later');
+      await until('all is settled', async () => (await read('c2')).twoWay?.dirty.length === 0);
+      t.same(
+        crm.writes.slice(before).map(({ body }) => body),
+        [{ name: 'later' }],
+        'nothing is sent back',
+      );
+      t.equal(crm.records.get('c2')?.age, 40);
+    },
+  );
 
   await t.test('a row that the source would not create goes with its discarded push', async (t) => {
     crm.gate = refuse;

@@ -1,7 +1,7 @@
 import { test } from 'tap';
-import { createGate } from '../app/crm.ts';
+import { contact, createGate } from '../app/crm.ts';
 import { expectProblem, until } from '../app/setup.ts';
-import { type Answer, json, load, startWorld } from './crm-world.ts';
+import { type Answer, json, load, type RecordDocument, reconcile, startWorld } from './crm-world.ts';
 
 test('editing records', async (t) => {
   const { crm, app, send, read } = await startWorld(t);
@@ -177,6 +177,41 @@ test('editing records', async (t) => {
     t.match(await read('c10'), { row: { age: 30 }, twoWay: { pushes: [] } });
   });
 
+  await t.test('what an edit does not name is left as it is, to the last digit', async (t) => {
+    const tags = '{"n": 12345678901234567890}';
+    await app.sql(`UPDATE crm_contacts SET tags = '${tags}' WHERE external_id = 'c11'`);
+    t.equal((await send('PATCH', '/records/crm/contacts/c11?wait=true', { name: 'x' })).status, 200);
+    crm.records.set('c11', { ...(crm.records.get('c11') ?? contact('c11')), age: 44, rev: 9 });
+    await reconcile(app);
+    t.same(await app.sql(`SELECT name, age, tags::text AS tags FROM crm_contacts WHERE external_id = 'c11'`), [
+      { name: 'x', age: 44, tags },
+    ]);
+  });
+
+  await t.test('numbers that JSON would round are refused, wherever they stand', async (t) => {
+    for (const tags of ['12345678901234567890', '{"a": [1, {"b": -9007199254740993}]}']) {
+      const problem = await expectProblem(
+        t,
+        await send('PATCH', '/records/crm/contacts/c12', `{"tags": ${tags}}`),
+        422,
+      );
+      t.match(problem.errors, [{ field: 'tags', expected: /as text/ }]);
+    }
+    const exact = { tags: { a: [9007199254740991, 0.1, '12345678901234567890', null] } };
+    t.equal((await send('PATCH', '/records/crm/contacts/c12?wait=true', exact)).status, 200);
+    t.same(crm.records.get('c12')?.tags, exact.tags);
+  });
+
+  await t.test('lists and waits take no parameter that they do not know', async (t) => {
+    for (const list of ['/conflicts', '/pushes', '/dead-letters', '/sync/runs'])
+      await expectProblem(t, await app.get(`${list}?status=open`), 422);
+    await expectProblem(t, await send('PATCH', '/records/crm/contacts/c12?wiat=true', { age: 1 }), 422);
+    for (const number of ['0x10', '1e2', '+5', ' 5', '', '99999999999999999999']) {
+      await expectProblem(t, await app.get(`/dead-letters?limit=${encodeURIComponent(number)}`), 422);
+      await expectProblem(t, await app.get(`/dead-letters?before=${encodeURIComponent(number)}`), 422);
+    }
+  });
+
   await t.test('a mirror takes no edits', async (t) => {
     const problem = await expectProblem(t, await send('PATCH', '/records/crm/mirrored/c0', { age: 1 }), 405);
     t.equal(problem.type, 'urn:syncline:problem:not-two-way');
@@ -248,4 +283,68 @@ test('creating records', async (t) => {
     const problem = await expectProblem(t, await send('POST', '/records/crm/contacts', { name: 'x' }), 422);
     t.match(problem.errors, [{ field: 'email', received: 'missing' }]);
   });
+});
+
+test('edits while a record is being created', async (t) => {
+  const { crm, app, send, read } = await startWorld(t);
+  const gate = createGate();
+  const called = createGate();
+  crm.gate = async ({ method }) => {
+    if (method !== 'POST') return undefined;
+    called.open();
+    await gate.opened;
+    return undefined;
+  };
+  const { record } = await json<Answer>(send('POST', '/records/crm/contacts', { email: 'a@example.com' }));
+  const path = `/records/crm/contacts/${record?.twoWay?.key}`;
+  await called.opened;
+  const removed = await expectProblem(t, await send('DELETE', path), 409);
+  t.equal(removed.type, 'urn:syncline:problem:push-in-flight');
+  const edited = send('PATCH', `${path}?wait=true`, { age: 5 });
+  await until('it waits', async () => (await app.get(path).then((one) => json<RecordDocument>(one))).row?.age === 5);
+  gate.open();
+  const answer = await edited;
+  t.equal(answer.status, 200);
+  t.match(await json<Answer>(answer), { record: { id: 'new1', row: { age: 5 } }, push: { outcome: 'confirmed' } });
+  t.equal(crm.records.get('new1')?.age, 5);
+  t.match(await read('new1'), { row: { email_address: 'a@example.com', age: 5 } });
+});
+
+test('what the definition does not have is answered as that, before any value is looked at', async (t) => {
+  for (const mode of ['target-first', 'source-first'] as const) {
+    const { crm, app, send } = await startWorld(t, { mode }, { without: ['create'] });
+    await load(app, crm, ['c0']);
+    const problem = await expectProblem(t, await send('POST', '/records/crm/contacts', { agee: 1 }), 405);
+    t.match(problem, { type: 'urn:syncline:problem:not-supported', detail: /write\.create/ });
+  }
+});
+
+test('where the source takes no updates, a row that it has not created yet is edited, and its create sends that', async (t) => {
+  const { crm, app, send } = await startWorld(t, { debounce: '1h' }, { without: ['update'] });
+  await load(app, crm, ['c0']);
+  const refused = await expectProblem(t, await send('PATCH', '/records/crm/contacts/c0', { age: 5 }), 405);
+  t.match(refused.detail, /write\.update/);
+  const { record, push } = await json<Answer>(send('POST', '/records/crm/contacts', { email: 'a@example.com' }));
+  const answer = await send('PATCH', `/records/crm/contacts/${record?.twoWay?.key}`, { age: 5 });
+  t.equal(answer.status, 202);
+  await app.sql(`UPDATE sync.outbox_pushes SET run_at = clock_timestamp() WHERE id = '${push?.id}'`);
+  await until('it is created', () => crm.records.get('new1')?.age === 5);
+  t.same(
+    crm.writes.map(({ method }) => method),
+    ['POST'],
+  );
+});
+
+test('removals by routes have the brake of those by SQL', async (t) => {
+  const { crm, app, send, read } = await startWorld(t, { massDelete: { minimum: 2, maxShare: 0 } });
+  await load(app, crm, ['c0', 'c1', 'c2', 'c3']);
+  for (const id of ['c0', 'c1']) t.equal((await send('DELETE', `/records/crm/contacts/${id}?wait=true`)).status, 200);
+  for (const id of ['c2', 'c3']) {
+    const problem = await expectProblem(t, await send('DELETE', `/records/crm/contacts/${id}`), 409);
+    t.equal(problem.type, 'urn:syncline:problem:deletes-held');
+    t.equal((await read(id)).row?.age, 30);
+  }
+  t.same([...crm.records.keys()], ['c2', 'c3']);
+  const held = await app.sql(`SELECT held_deletes FROM sync.streams WHERE entity = 'contacts'`);
+  t.match(held, [{ held_deletes: '3 rows were removed within 10 min' }]);
 });

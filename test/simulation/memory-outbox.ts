@@ -8,6 +8,8 @@ import type { PushRow, Tables } from './tables.ts';
 type Outbox = Pick<
   RecordTx,
   | 'flightsOf'
+  | 'flightsIn'
+  | 'movePush'
   | 'openCreates'
   | 'ensurePushes'
   | 'dropPushes'
@@ -107,6 +109,8 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       const flights = find((row) => isInFlight(row) && row.externalId !== null && ids.includes(row.externalId));
       return new Map(flights.flatMap((row) => (row.externalId === null ? [] : [[row.externalId, row]])));
     },
+    flightsIn: async (targetKeys) =>
+      new Map(find((row) => isInFlight(row) && targetKeys.includes(row.targetKey)).map((row) => [row.targetKey, row])),
     async openCreates({ targetKeys, tokenIds }) {
       const creates = find(({ op }) => op === 'create');
       const calls = creates.filter(isInFlight).map(({ firstCallAt }) => firstCallAt ?? clock.at());
@@ -133,6 +137,14 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       for (const { state, targetKey, editedAt } of pushes.rows.values())
         if (state !== 'done' && editedAt !== null) note(targetKey, editedAt);
       return last;
+    },
+    async movePush(from, to, externalId) {
+      const [ready] = find(({ state, targetKey }) => state === 'ready' && targetKey === from);
+      if (ready === undefined) return;
+      pushes.remove(ready.id);
+      const [other] = find(({ state, targetKey }) => state === 'ready' && targetKey === to);
+      if (other === undefined) put({ ...ready, targetKey: to, externalId });
+      else ensure({ ...wishOf(ready), targetKey: to, externalId });
     },
     async dropPushes(targetKeys) {
       for (const row of find(({ state, targetKey }) => state === 'ready' && targetKeys.includes(targetKey)))

@@ -158,7 +158,6 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
     async holdDeletes(reason) {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: reason });
     },
-    areDeletesHeld: async () => tables.progress.get().heldDeletes !== null,
     deleteHold: async () => deleteHold(tables),
     lockDeleteHold: async () => deleteHold(tables),
     async releaseDeletes() {

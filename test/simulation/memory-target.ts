@@ -8,7 +8,10 @@ export function targetOf(
   { tables, clock, table }: MemoryDeps,
   recording: Recording,
   onLock: () => void,
-): Pick<RecordTx, 'readRows' | 'lockRows' | 'writeRows' | 'removeRows' | 'rekeyRow' | 'takeLocalChanges'> {
+): Pick<
+  RecordTx,
+  'readRows' | 'takenKeys' | 'lockRows' | 'writeRows' | 'removeRows' | 'rekeyRow' | 'takeLocalChanges'
+> {
   const assertFree = (targetKey: string): void => {
     if (table.isHeld(targetKey)) throw lockTimeout();
   };
@@ -33,6 +36,12 @@ export function targetOf(
           return row === undefined ? [] : [[key, row] as const];
         }),
       );
+    },
+    async takenKeys(targetKeys) {
+      onLock();
+      const taken = targetKeys.filter((key) => tables.rows.get(key) !== undefined);
+      for (const key of taken) assertFree(key);
+      return new Set(taken);
     },
     async lockRows(targetKeys) {
       onLock();

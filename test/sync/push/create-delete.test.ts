@@ -1,5 +1,7 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { createRecord } from '../../../src/sync/edit-create.ts';
+import { discardDeletes } from '../../../src/sync/held-deletes.ts';
 import { sharePushes, writesWith } from './world.ts';
 
 const createWorld = sharePushes(file);
@@ -290,4 +292,26 @@ test('a table that is emptied deletes nothing at the source', async (t) => {
   t.match(await world.plan(), { taken: 1, planned: 0, isHolding: true });
   await world.pushAll();
   t.equal(world.shop.records.size, 1);
+});
+
+test('a key under which only a stamped row is kept is taken, and that row stays as it is', async (t) => {
+  const world = await createWorld(t, { softDelete: true, twoWay: { localDeletes: 'push' } });
+  await world.inserted('mine', 'Once');
+  await world.edit('mine', { deleted_at: '2026-01-01T00:00:00Z' });
+  const edit = { values: { id: 'mine', name: 'Again' }, repeated: {} };
+  t.same(await createRecord(world.deps, edit, null), { kind: 'key_taken' });
+  t.match(await world.rowOf('mine'), { full_name: 'Once', deleted_at: String });
+});
+
+test('rows of open conflicts are not written again with removals that were not meant', async (t) => {
+  const world = await createWorld(t, { twoWay: { localDeletes: 'push', policy: 'manual' } });
+  for (const id of ['c1', 'c2']) await world.known(id);
+  await world.remove('c1');
+  t.same(await world.apply([world.see('c1', { name: 'There', version: 2 })]), ['conflict']);
+  await world.removed('c2');
+  await world.inTx((tx) => tx.holdDeletes('so many'));
+  t.same(await discardDeletes(world.deps, 'one'), { rows: 1, refused: 0, isMore: false });
+  t.equal(await world.rowOf('c1'), undefined);
+  t.equal((await world.rowOf('c2'))?.full_name, 'Name c2');
+  t.match(await world.conflicts(), [{ target_key: 'c1', kind: 'deleted_here', outcome: null }]);
 });
