@@ -3,6 +3,7 @@ import type { Db } from './db/connect.ts';
 import { readDatabaseNow } from './db/instants.ts';
 import type { Log } from './lib/log.ts';
 import type { StreamKey } from './model/observation.ts';
+import type { Order } from './model/push.ts';
 import { hasLocalChanges } from './store/local-changes.ts';
 import { applyTwoWay } from './sync/apply-two-way.ts';
 import type { CrashPoint } from './sync/deps.ts';
@@ -90,13 +91,20 @@ function pushDepsOf(options: TwoWayOptions, stream: Stream): PushDeps | null {
 /** Each stream has loops of its own: neither a slow answer nor a table that is gone holds up the streams beside it. */
 function loopsOf({ db }: TwoWayOptions, deps: PushDeps): TwoWayLoop[] {
   const { key } = deps.stream;
-  const plan = async (): Promise<boolean> =>
-    (await hasLocalChanges(db, key)) && (await planOnce(deps, PLAN_BATCH)).taken >= PLAN_BATCH;
-  const push = async (signal: AbortSignal): Promise<boolean> => {
-    const { looked, settled } = await withGrace(signal, (calls) => pushOnce(deps, PUSH_BATCH, calls));
-    // Those that could not be sent wait for their time, so only what went on is worth another look at once.
-    return settled > 0 || looked >= PUSH_BATCH;
+  let passes = 0;
+  const plan = async (): Promise<boolean> => {
+    passes++;
+    if (!(await hasLocalChanges(db, key))) return false;
+    return (await planOnce(deps, PLAN_BATCH, orderOf(passes))).taken >= PLAN_BATCH;
   };
+  const push =
+    (place: number) =>
+    async (signal: AbortSignal): Promise<boolean> => {
+      const order = orderOf(place);
+      const { looked, settled } = await withGrace(signal, (calls) => pushOnce(deps, PUSH_BATCH, calls, order));
+      // Those that could not be sent wait for their time, so only what went on is worth another look at once.
+      return settled > 0 || looked >= PUSH_BATCH;
+    };
   const resolve = async (signal: AbortSignal): Promise<boolean> => {
     const { looked, unknown } = await withGrace(signal, (calls) => resolveOnce(deps, RESOLVE_BATCH, calls));
     // All of a full pass asked in vain: they wait for their time, as those behind them can.
@@ -104,10 +112,16 @@ function loopsOf({ db }: TwoWayOptions, deps: PushDeps): TwoWayLoop[] {
   };
   return [
     { name: `plan-${streamName(key)}`, pollMs: PLAN_POLL_MS, runOnce: plan },
-    ...pushLoopsOf(key).map((name) => ({ name, pollMs: PUSH_POLL_MS, runOnce: push })),
+    ...pushLoopsOf(key).map((name, place) => ({ name, pollMs: PUSH_POLL_MS, runOnce: push(place) })),
     { name: `resolve-${streamName(key)}`, pollMs: RESOLVE_POLL_MS, runOnce: resolve },
   ];
 }
+
+/**
+ * Every second pass begins with the newest: a single edit is soon on its way though a statement before it has touched every
+ * row, and those that wait the longest go on all the same.
+ */
+const orderOf = (place: number): Order => (place % 2 === 0 ? 'oldest' : 'newest');
 
 const pushLoopsOf = (key: StreamKey): string[] =>
   Array.from({ length: PUSH_LOOPS }, (_, place) => `push-${streamName(key)}-${place}`);

@@ -21,6 +21,9 @@ export type PushState = keyof typeof PUSH_TRANSITIONS;
 export type PushOp = 'create' | 'update' | 'delete';
 
 /** Why a push waits for a person. */
+/** Which of those that wait are taken first. */
+export type Order = 'oldest' | 'newest';
+
 export type ParkReason =
   /** The source refuses what it holds (400, 422 and the like); the row keeps the edit. */
   | 'refused'

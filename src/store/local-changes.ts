@@ -5,25 +5,32 @@ import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { LocalChange } from '../model/local-change.ts';
 import type { StreamKey } from '../model/observation.ts';
+import type { Order } from '../model/push.ts';
 
 /** As many rows as the capture trigger puts into one line. */
 const MAX_KEYS_PER_LINE = 64;
 
 /**
- * Takes captured edits of a stream, oldest first, by removing them: they are back when the transaction is rolled back. Lines
- * that another transaction is taking are passed over. At least one line where there is any, so up to 63 edits more than
+ * Takes captured edits of a stream by removing them: they are back when the transaction is rolled back. Lines that another
+ * transaction is taking are passed over. At least one line where there is any, so up to 63 edits more than
  * `limit`. Never by an id that was seen before: a transaction that began earlier may commit later.
  */
-export async function takeLocalChanges(tx: Db, key: StreamKey, limit: number): Promise<LocalChange[]> {
+export async function takeLocalChanges(
+  tx: Db,
+  key: StreamKey,
+  limit: number,
+  order: Order = 'oldest',
+): Promise<LocalChange[]> {
+  const by = order === 'oldest' ? sql`ASC` : sql`DESC`;
   const rows = await queryRows<{ target_keys: string[]; op: LocalChange['op']; at: number }>(
     tx,
     sql`WITH taken AS (
           DELETE FROM sync.local_changes WHERE ctid = ANY (ARRAY(
             SELECT held.line FROM (
-              SELECT open.line, sum(open.edits) OVER (ORDER BY open.id) - open.edits AS edits_before FROM (
+              SELECT open.line, sum(open.edits) OVER (ORDER BY open.id ${by}) - open.edits AS edits_before FROM (
                 SELECT ctid AS line, id, greatest(cardinality(target_keys), 1) AS edits FROM sync.local_changes
                 WHERE integration = ${key.integration} AND entity = ${key.entity}
-                ORDER BY integration, entity, id LIMIT ${limit} FOR UPDATE SKIP LOCKED) AS open) AS held
+                ORDER BY integration ${by}, entity ${by}, id ${by} LIMIT ${limit} FOR UPDATE SKIP LOCKED) AS open) AS held
             WHERE held.edits_before < ${limit}))
           RETURNING id, target_keys, op, at)
         SELECT target_keys, op, ${sql.raw(instantColumn('at'))} FROM taken ORDER BY id`,

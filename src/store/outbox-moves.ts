@@ -155,22 +155,30 @@ export async function moveDeadline(tx: Db, push: HeldPush, deadline: Instant): P
 }
 
 /**
- * Calls for a row since a moment, or since a person let a loop go on, without those whose token says that the source has not
- * carried them out. Of one that was sent again in the dark the token says so too, and nobody knows.
+ * Calls by row since a moment, or since a person let a loop go on, without those whose token says that the source has not
+ * carried them out. Of one that was sent again in the dark the token says so too, and nobody knows. Rows without any are not
+ * in the map.
  */
-export async function countCalls(db: Db, key: StreamKey, targetKey: string, since: Instant): Promise<number> {
-  const [row] = await queryRows<{ n: number }>(
+export async function countCalls(
+  db: Db,
+  key: StreamKey,
+  targetKeys: readonly string[],
+  since: Instant,
+): Promise<Map<string, number>> {
+  const rows = await queryRows<{ target_key: string; n: number }>(
     db,
-    sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
-        WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.target_key = ${targetKey}
+    sql`SELECT p.target_key, count(*)::int AS n FROM sync.outbox_pushes p
+        WHERE p.integration = ${key.integration} AND p.entity = ${key.entity}
+          AND p.target_key = ANY(${sql.param(targetKeys)}::text[])
           AND p.first_call_at >= to_timestamp(${since}::float8 / 1e6)
           AND p.first_call_at > coalesce((SELECT max(o.finished_at) FROM sync.outbox_pushes o
                                           WHERE o.integration = p.integration AND o.entity = p.entity
                                             AND o.target_key = p.target_key AND o.error_code = ${LOOP_RETRIED}), '-infinity')
           AND (p.error_code = ${SENT_AGAIN}
-               OR NOT EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.state = 'rejected'))`,
+               OR NOT EXISTS (SELECT 1 FROM sync.change_tokens t WHERE t.id = p.token_id AND t.state = 'rejected'))
+        GROUP BY p.target_key`,
   );
-  return row?.n ?? 0;
+  return new Map(rows.map((row) => [row.target_key, row.n]));
 }
 
 /** Creates of a row that were sent again though nobody knew what had become of them, as far back as pushes are kept. */

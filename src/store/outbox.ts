@@ -4,7 +4,7 @@ import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Content, StreamKey } from '../model/observation.ts';
-import type { HeldPush, ParkReason, Push, PushOp, PushState, SavedRequest } from '../model/push.ts';
+import type { HeldPush, Order, ParkReason, Push, PushOp, PushState, SavedRequest } from '../model/push.ts';
 
 type PushRow = {
   id: string;
@@ -63,14 +63,14 @@ const NOTHING_IN_THE_WAY = sql`
   AND NOT EXISTS (SELECT 1 FROM sync.conflicts c WHERE c.integration = p.integration AND c.entity = p.entity
                     AND c.target_key = p.target_key AND c.outcome IS NULL)`;
 
-/** Due ready pushes that nothing stands in the way of, longest due first, not locked. */
-export async function readDuePushes(db: Db, key: StreamKey, limit: number): Promise<Push[]> {
+/** Due ready pushes that nothing stands in the way of, not locked. `oldest`: the longest due come first. */
+export async function readDuePushes(db: Db, key: StreamKey, limit: number, order: Order): Promise<Push[]> {
   return await select(
     db,
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p
         WHERE ${ofStream(key)} AND p.state = 'ready' AND p.run_at <= ${NOW} AND ${mayBeAsked(key)} AND ${mayBeWritten(key)}
           AND ${NOTHING_IN_THE_WAY}
-        ORDER BY p.run_at LIMIT ${limit}`,
+        ORDER BY p.run_at ${order === 'oldest' ? sql`ASC` : sql`DESC`} LIMIT ${limit}`,
   );
 }
 

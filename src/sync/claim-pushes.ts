@@ -2,7 +2,7 @@ import { type FailureKind, failureKind, isDatabaseAnswer, isRowFault } from '../
 import { assertNever } from '../lib/assert-never.ts';
 import type { ChangeToken } from '../model/change-token.ts';
 import { addMs } from '../model/instant.ts';
-import type { HeldPush, Push } from '../model/push.ts';
+import type { HeldPush, Order, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { DeleteHold } from '../store/streams.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
@@ -18,30 +18,34 @@ import { fieldHashesOf } from './token-match.ts';
 export type Claimed = { readonly push: HeldPush; readonly token: ChangeToken };
 export type ClaimReport = { readonly calls: readonly Claimed[]; readonly looked: number; readonly parked: number };
 
+/** Most pushes of a statement that touched every row have nothing to send: so many are looked at for each that may be sent. */
+const LOOKED_PER_CALL = 8;
+
 /**
- * Looks at up to `limit` due pushes: what their rows hold now decides. Those with something to send are held by lease, with
- * the exact bytes of their request, before anything is sent. Where the database refuses anything of one row, the others go on.
+ * Looks at due pushes until `limit` of them are to be sent, and at some times that many at most: what their rows hold now
+ * decides. Those with something to send are held by lease, with the exact bytes of their request, before anything is sent.
+ * Where the database refuses anything of one row, the others go on.
  */
-export async function claimPushes(deps: PushDeps, limit: number): Promise<ClaimReport> {
-  const due = await deps.store.transaction((tx) => tx.duePushes(limit));
+export async function claimPushes(deps: PushDeps, limit: number, order: Order = 'oldest'): Promise<ClaimReport> {
+  const due = await deps.store.transaction((tx) => tx.duePushes(limit * LOOKED_PER_CALL, order));
   if (due.length === 0) return { calls: [], looked: 0, parked: 0 };
   try {
-    return await deps.store.transaction((tx) => claimAll(tx, deps, due));
+    return await deps.store.transaction((tx) => claimAll(tx, deps, due, limit));
   } catch (error) {
     if (!isDatabaseAnswer(error)) throw error;
   }
   const reports: ClaimReport[] = [];
-  for (const push of due) reports.push(await claimAlone(deps, push));
+  for (const push of due.slice(0, limit)) reports.push(await claimAlone(deps, push));
   return {
     calls: reports.flatMap(({ calls }) => calls),
-    looked: due.length,
+    looked: reports.length,
     parked: reports.reduce((sum, { parked }) => sum + parked, 0),
   };
 }
 
 async function claimAlone(deps: PushDeps, due: Push): Promise<ClaimReport> {
   try {
-    return await deps.store.transaction((tx) => claimAll(tx, deps, [due]));
+    return await deps.store.transaction((tx) => claimAll(tx, deps, [due], 1));
   } catch (error) {
     if (!isDatabaseAnswer(error)) throw error;
     const kind = failureKind(error);
@@ -69,7 +73,7 @@ const whyLater = (kind: FailureKind) =>
 
 const NOT_HELD: DeleteHold = { isHeld: false, releasedAt: null };
 
-async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Promise<ClaimReport> {
+async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limit: number): Promise<ClaimReport> {
   const { twoWay, target } = deps.stream;
   const keys = due.map(({ targetKey }) => targetKey);
   const ids = await tx.findByTargetKey(keys);
@@ -77,13 +81,20 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Pro
   const rows = await tx.lockRows(keys);
   // A record may have moved into a row while its lock was waited for.
   const idsNow = await tx.findByTargetKey(keys);
-  const ready = await tx.lockReady(due.map(({ id }) => id));
+  const ready = new Map((await tx.lockReady(due.map(({ id }) => id))).map((push) => [push.id, push]));
   const conflicts = await tx.openConflicts(keys);
   const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await tx.deleteHold();
   const since = addMs(await tx.now(), -twoWay.budget.perMs);
+  const callCounts = await tx.countCalls(keys, since);
   const calls: Claimed[] = [];
+  const unneeded: string[] = [];
+  let looked = 0;
   let parked = 0;
-  for (const push of ready) {
+  for (const { id } of due) {
+    if (calls.length >= limit) break;
+    looked++;
+    const push = ready.get(id);
+    if (push === undefined) continue;
     const { targetKey } = push;
     if (ids.get(targetKey) !== idsNow.get(targetKey)) continue;
     const state = states.get(ids.get(targetKey) ?? '') ?? null;
@@ -94,14 +105,20 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[]): Pro
       state,
       row: rows.get(targetKey) ?? null,
       hasOpenConflict: conflicts.has(targetKey),
-      calls: await tx.countCalls(targetKey, since),
+      calls: callCounts.get(targetKey) ?? 0,
       deleteHold,
     });
+    if (claim.kind === 'drop' && claim.undo.length === 0) {
+      unneeded.push(targetKey);
+      continue;
+    }
     const done = await carryOut(tx, deps, { push, state, row: rows.get(targetKey) ?? null }, claim);
     if (done === 'parked') parked++;
     else if (done !== null) calls.push(done);
   }
-  return { calls, looked: due.length, parked };
+  await tx.dropParked(unneeded);
+  await tx.dropPushes(unneeded);
+  return { calls, looked, parked };
 }
 
 type Subject = {

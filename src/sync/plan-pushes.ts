@@ -1,5 +1,5 @@
 import { addMs, type Instant } from '../model/instant.ts';
-import type { PushWish } from '../model/push.ts';
+import type { Order, PushWish } from '../model/push.ts';
 import { brakeRemovals, holdEmptied } from './mass-delete.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { LocalChange, RecordTx } from './record-store.ts';
@@ -20,9 +20,9 @@ export type PlanReport = {
  * What is pushed of a row is decided when its push is claimed. Too many removals at once hold all removals of the stream
  * back, until a person says whether they were meant.
  */
-export async function planOnce(deps: PlanDeps, limit: number): Promise<PlanReport> {
+export async function planOnce(deps: PlanDeps, limit: number, order: Order = 'oldest'): Promise<PlanReport> {
   const report = await deps.store.transaction(async (tx) => {
-    const changes = await tx.takeLocalChanges(limit);
+    const changes = await tx.takeLocalChanges(limit, order);
     if (changes.length === 0) return { taken: 0, planned: 0, isHolding: false };
     await deps.crashPoint('C13');
     return { taken: changes.length, ...(await planAll(tx, deps, changes)) };

@@ -42,7 +42,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     findEditKey: (keyHash) => findEditKey(tx, key, keyHash),
     saveEditKey: (editKey, formerPushId) => saveEditKey(tx, key, editKey, formerPushId),
 
-    takeLocalChanges: (limit) => takeLocalChanges(tx, key, limit),
+    takeLocalChanges: (limit, order) => takeLocalChanges(tx, key, limit, order),
     flightsOf: (ids) => readFlights(tx, key, ids),
     flightsIn: (targetKeys) => readFlightsIn(tx, key, targetKeys),
     openCreates: async (of) => ({
@@ -59,7 +59,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     dropPushes: (targetKeys) => endPushes(tx, key, 'ready', targetKeys),
     dropParked: (targetKeys) => endPushes(tx, key, 'parked', targetKeys),
 
-    duePushes: (limit) => readDuePushes(tx, key, limit),
+    duePushes: (limit, order = 'oldest') => readDuePushes(tx, key, limit, order),
     lockReady: (ids) => lockReadyPushes(tx, ids),
     lockPush: (id) => lockPush(tx, key, id),
     lockHeld: (push) => lockHeldPush(tx, push),
@@ -68,7 +68,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     startRequest: (targetKey, { leaseMs, ...call }) => insertRequestPush(tx, key, targetKey, { call, leaseMs }),
     moveDeadline: (push, deadline) => moveDeadline(tx, push, deadline),
     finishPush: (push, move) => finishPush(tx, key, push, move),
-    countCalls: (targetKey, since) => countCalls(tx, key, targetKey, since),
+    countCalls: (targetKeys, since) => countCalls(tx, key, targetKeys, since),
     countSentAgain: (targetKey) => countSentAgain(tx, key, targetKey),
     countRemovals: (since) => countRemovals(tx, key, since),
 

@@ -1,5 +1,6 @@
 import { failureKind, isDatabaseAnswer } from '../db/failure.ts';
 import { allOf } from '../lib/all-of.ts';
+import type { Order } from '../model/push.ts';
 import { callPush } from './call-push.ts';
 import { claimPushes } from './claim-pushes.ts';
 import type { PushFate } from './finish-push.ts';
@@ -17,13 +18,18 @@ export type PushReport = {
 };
 
 /**
- * One pass over up to `limit` due pushes of a stream, their requests side by side: each is decided on what its row holds
+ * One pass over due pushes of a stream, up to `limit` requests side by side: each is decided on what its row holds
  * now, held by lease, sent, and ended as its answer says. A push that fails unexpectedly stays held until its lease ends,
  * and is then resolved as one of unknown outcome; the others go on.
  */
-export async function pushOnce(deps: PushDeps, limit: number, signal: AbortSignal): Promise<PushReport> {
+export async function pushOnce(
+  deps: PushDeps,
+  limit: number,
+  signal: AbortSignal,
+  order: Order = 'oldest',
+): Promise<PushReport> {
   if (signal.aborted) return NOTHING;
-  const { calls, looked, parked } = await claimPushes(deps, limit);
+  const { calls, looked, parked } = await claimPushes(deps, limit, order);
   if (calls.length > 0) await deps.crashPoint('C15');
   const fates = await allOf(calls.map((claimed) => safely(deps, () => callPush(deps, claimed, signal))));
   const counts = countFates(fates);

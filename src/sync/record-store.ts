@@ -4,7 +4,7 @@ import type { NewHint } from '../model/hint.ts';
 import type { Instant } from '../model/instant.ts';
 import type { LocalChange } from '../model/local-change.ts';
 import type { Content, Observation } from '../model/observation.ts';
-import type { HeldPush, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
+import type { HeldPush, Order, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
@@ -51,7 +51,7 @@ export type RecordTx = {
   readonly rekeyRow: (targetKey: string, content: Content) => Promise<Content | null>;
 
   /** Captured edits, removed as they are taken: never read by id, since ids become visible out of order. */
-  readonly takeLocalChanges: (limit: number) => Promise<readonly LocalChange[]>;
+  readonly takeLocalChanges: (limit: number, order?: Order) => Promise<readonly LocalChange[]>;
 
   /** Pushes in flight (`calling`, `unknown`) of these records. */
   readonly flightsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Push>>;
@@ -83,7 +83,7 @@ export type RecordTx = {
    * them. In the way stand a push in flight of the same row, an open conflict of it, a create of it that is parked though
    * the source may have it (`create_unknown`, `cannot_settle`), and a source that is paused or asked for a wait.
    */
-  readonly duePushes: (limit: number) => Promise<readonly Push[]>;
+  readonly duePushes: (limit: number, order?: Order) => Promise<readonly Push[]>;
   /**
    * Those of the named pushes that are still ready, locked; those locked elsewhere are left out, and those in whose way
    * something has come since they were found due: a request of the same row may have begun while its state was waited for.
@@ -113,10 +113,10 @@ export type RecordTx = {
   /** Ends parked pushes of these rows, as `finishPush` does: what they could not bring is there, or no longer wanted. */
   readonly dropParked: (targetKeys: readonly string[]) => Promise<void>;
   /**
-   * How many calls for this row were started since a moment, or since a person let a loop go on, without those that the source surely did not carry out: what
-   * its budget counts.
+   * How many calls for each of these rows were started since a moment, or since a person let a loop go on, without those
+   * that the source surely did not carry out: what their budget counts.
    */
-  readonly countCalls: (targetKey: string, since: Instant) => Promise<number>;
+  readonly countCalls: (targetKeys: readonly string[], since: Instant) => Promise<ReadonlyMap<string, number>>;
   /** Creates of this row that were sent again (`SENT_AGAIN`) though nobody knew what had become of them. */
   readonly countSentAgain: (targetKey: string) => Promise<number>;
 

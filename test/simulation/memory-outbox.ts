@@ -150,10 +150,10 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       for (const row of find(({ state, targetKey }) => state === 'ready' && targetKeys.includes(targetKey)))
         pushes.remove(row.id);
     },
-    async duePushes(limit) {
+    async duePushes(limit, order) {
       if (isBlocked()) return [];
       return find((row) => isDue(tables, row, clock.at()))
-        .sort(sortByTime)
+        .sort(order === 'newest' ? (a, b) => sortByTime(b, a) : sortByTime)
         .slice(0, limit);
     },
     lockReady: async (ids) => find((row) => row.state === 'ready' && ids.includes(row.id) && !isBarred(tables, row)),
@@ -211,11 +211,16 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       else if (row.leaseToken !== push.leaseToken) recording.faults.push('a push is finished under a lost lease');
       else finish(tables, row, move, { put, ensure, now: clock.at() });
     },
-    countCalls: async (targetKey, since) =>
-      (tables.calls.get(targetKey) ?? []).filter(
-        ({ at, tokenId, isSentAgain }) =>
-          at >= since && (isSentAgain === true || tables.tokens.get(tokenId)?.state !== 'rejected'),
-      ).length,
+    countCalls: async (targetKeys, since) =>
+      new Map(
+        targetKeys.map((targetKey) => [
+          targetKey,
+          (tables.calls.get(targetKey) ?? []).filter(
+            ({ at, tokenId, isSentAgain }) =>
+              at >= since && (isSentAgain === true || tables.tokens.get(tokenId)?.state !== 'rejected'),
+          ).length,
+        ]),
+      ),
     countSentAgain: async (targetKey) =>
       (tables.calls.get(targetKey) ?? []).filter(({ isSentAgain }) => isSentAgain).length,
   };

@@ -30,10 +30,9 @@ function dirtyClaims(tx: RecordTx): RecordTx {
   let isClaim = false;
   return {
     ...tx,
-    async takeLocalChanges(limit) {
+    async takeLocalChanges(limit, order) {
       isClaim = false;
-      const changes = await tx.takeLocalChanges(limit);
-      return changes;
+      return await tx.takeLocalChanges(limit, order);
     },
     async findByTargetKey(keys) {
       isClaim = true;

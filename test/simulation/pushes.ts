@@ -29,9 +29,10 @@ export async function runPlan(deps: WorkerDeps): Promise<never> {
 /** Sends what is due. */
 export async function runPush(deps: WorkerDeps): Promise<never> {
   const push = pushDepsOf(deps);
-  for (;;) {
+  for (let pass = 0; ; pass++) {
     await deps.actor.idle(() => hasDue(deps));
-    await pushOnce({ ...push, stream: twoWayOf(deps.stream()) }, deps.pushesAtOnce, NEVER);
+    const order = pass % 2 === 0 ? 'oldest' : 'newest';
+    await pushOnce({ ...push, stream: twoWayOf(deps.stream()) }, deps.pushesAtOnce, NEVER, order);
   }
 }
 

@@ -43,6 +43,13 @@ test('edits are taken once, in the order in which they came, each with its row',
   t.equal((await takeLocalChanges(db, OTHER, 100)).length, 1);
 });
 
+test('the newest are taken first where that is asked for', async (t) => {
+  const db = await emptyDatabase();
+  for (const key of ['a', 'b', 'c']) await addLocalChanges(db, SHOP, 'U', [key]);
+  const take = async () => (await takeLocalChanges(db, SHOP, 1, 'newest')).map(({ targetKey }) => targetKey);
+  t.same([await take(), await take(), await take(), await take()], [['c'], ['b'], ['a'], []]);
+});
+
 test('no more is taken than was asked for and the rest of one line', async (t) => {
   const db = await emptyDatabase();
   await addLocalChanges(db, SHOP, 'U', keysFrom(0, 1_000));

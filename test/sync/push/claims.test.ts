@@ -51,3 +51,37 @@ test('a request that begins after a push of its row was found due is waited for,
   t.match(world.shop.records.get('c1'), { name: 'By psql', price: '3.00' });
   t.ok(await world.isInLine('c1'));
 });
+
+test('what has nothing to send holds nothing up: one pass looks past it to what has', async (t) => {
+  const world = await createWorld(t);
+  const untouched = ['c1', 'c2', 'c3', 'c4', 'c5'];
+  for (const id of [...untouched, 'c6', 'c7']) await world.known(id);
+  for (const id of untouched) await world.edited(id, { full_name: `Name ${id}` });
+  await world.plan();
+  for (const id of ['c6', 'c7']) {
+    await world.edited(id, { full_name: 'By psql' });
+    await world.plan();
+  }
+  const { calls, looked } = await claimPushes(world.deps, 1);
+  t.same(
+    calls.map(({ push }) => push.targetKey),
+    ['c6'],
+  );
+  t.equal(looked, 6, 'the one that may not be sent in this pass is left as it was');
+  t.same(
+    (await world.states()).sort(),
+    ['update calling', 'update ready', ...untouched.map(() => 'update done')].sort(),
+  );
+});
+
+test('those that wait are taken from either end', async (t) => {
+  const world = await createWorld(t);
+  for (const id of ['c1', 'c2', 'c3']) {
+    await world.known(id);
+    await world.edited(id, { full_name: 'By psql' });
+    await world.plan();
+  }
+  const keyOf = async (order: 'oldest' | 'newest') =>
+    (await claimPushes(world.deps, 1, order)).calls.map(({ push }) => push.targetKey);
+  t.same([await keyOf('newest'), await keyOf('oldest'), await keyOf('newest')], [['c3'], ['c1'], ['c2']]);
+});
