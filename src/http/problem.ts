@@ -39,6 +39,15 @@ export class ProblemError extends Error {
 export const notFound = (what: string): ProblemError =>
   new ProblemError({ status: 404, code: 'not-found', title: `No such ${what}` });
 
+/** What works through many rows may have done some of them. */
+export const ROW_HELD: Problem = {
+  status: 503,
+  code: 'row-held',
+  title: 'Another transaction holds a row',
+  detail: 'It is not done, or not all of it. Try again shortly.',
+  headers: { 'retry-after': '5' },
+};
+
 export const DATABASE_AWAY: Problem = {
   status: 503,
   code: 'database-unavailable',

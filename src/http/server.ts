@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import Fastify, { type ConnectionError, type FastifyError, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
-import { isConnectionError } from '../db/failure.ts';
-import { DATABASE_AWAY, ProblemError, problemText, sendProblem } from './problem.ts';
+import { failureKind } from '../db/failure.ts';
+import { DATABASE_AWAY, ProblemError, problemText, ROW_HELD, sendProblem } from './problem.ts';
 
 /** A request that takes longer to arrive than this is a slow client's, or an attacker's. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -47,7 +47,9 @@ export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_M
   });
   app.setErrorHandler((error: FastifyError, request, reply) => {
     if (error instanceof ProblemError) return sendProblem(reply, error.problem);
-    if (isConnectionError(error)) return sendProblem(reply, DATABASE_AWAY);
+    const kind = failureKind(error);
+    if (kind === 'connection') return sendProblem(reply, DATABASE_AWAY);
+    if (kind === 'lock_timeout' || kind === 'serialization') return sendProblem(reply, ROW_HELD);
     const status = error.statusCode ?? 500;
     if (status < 500) return sendProblem(reply, clientProblem(status));
     request.log.error({ err: error }, 'request failed');
