@@ -213,7 +213,11 @@ function editorsOf(world: World, { integration, settings, random }: PartsContext
     const own = settings.entities[name];
     if (records === undefined || own === undefined) return [];
     const entity = { ...form, ...own.facts };
-    const editor = createSourceEditor({ records, entity, own, newId: world.standIn.newId, random });
+    const editor = createSourceEditor({
+      ...{ records, entity, own, random },
+      newId: world.standIn.newId,
+      commit: world.standIn.source.commit,
+    });
     return [{ editor, told: toldOf(integration.webhook, name), canAskSince: form.read.changedSince !== undefined }];
   });
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { EntityDefinition } from '../define/definition.ts';
 import { parsePath } from '../lib/path.ts';
 import type { JsonObject } from './json.ts';
+import type { Commit } from './ledger.ts';
 import type { Random } from './random.ts';
 import type { Records, StandInEntity } from './stand-in.ts';
 
@@ -18,6 +19,8 @@ const SHARES: readonly (readonly [Action, number])[] = [
 ];
 const ACTIONS = SHARES.flatMap(([action, share]) => Array.from({ length: share }, () => action));
 
+const RETURN_SHARE = 0.5;
+
 export type SourceEditor = {
   /** One random change, at times two in a row. */
   edit(options: { readonly canDelete: boolean }): void;
@@ -32,23 +35,35 @@ export function createSourceEditor(parts: {
   readonly own: StandInEntity;
   readonly newId: () => string;
   readonly random: Random;
+  /** Makes a prepared change visible, at once or later. */
+  readonly commit: (commit: Commit) => void;
 }): SourceEditor {
   const { records, own, newId, random } = parts;
   const fixed = fixedKeys(parts.entity);
   const editOf = (id: string) => (record: JsonObject) => editRecord(record, own.makeRecord(id, random), fixed, random);
   const change = (id: string): boolean => {
     const commit = records.prepareUpdate(id, editOf(id));
-    commit?.();
+    if (commit !== null) parts.commit(commit);
     return commit !== null;
   };
-  const put = (id: string, record: JsonObject) => records.prepareUpdate(id, () => record)?.();
+  const put = (id: string, record: JsonObject) => {
+    const commit = records.prepareUpdate(id, () => record);
+    if (commit !== null) parts.commit(commit);
+  };
+  const removed: string[] = [];
+  /** At times one that was there before, where ids come back. */
+  const idForNew = (): string => {
+    const mayReturn = parts.entity.deletes?.idsReturn !== false && removed.length > 0;
+    return (mayReturn && random.chance(RETURN_SHARE) ? removed.shift() : undefined) ?? newId();
+  };
 
   return {
     change,
     edit({ canDelete }) {
       const action = random.pick<Action>([ACTIONS[0] ?? 'create', ...ACTIONS.slice(1)]);
       const id = records.records.idAt(random.whole(0, Math.max(0, records.records.size() - 1)));
-      if (action === 'create' || id === undefined) return records.prepareCreate(own.makeRecord(newId(), random))();
+      if (action === 'create' || id === undefined)
+        return parts.commit(records.prepareCreate(own.makeRecord(idForNew(), random)));
       const before = records.records.get(id)?.record;
       switch (action) {
         case 'update':
@@ -65,7 +80,7 @@ export function createSourceEditor(parts: {
           if (before !== undefined) put(id, before);
           break;
         case 'delete':
-          if (canDelete) records.remove(id);
+          if (canDelete && records.remove(id)) removed.push(id);
           break;
       }
     },

@@ -40,6 +40,8 @@ export type Counters = {
     truncated: number;
     slow: number;
     reset: number;
+    /** 410. */
+    gone: number;
     /** Answered by a replica that was behind. */
     lagging: number;
   };
@@ -88,7 +90,17 @@ export const createCounters = (): Counters => ({
     wronglyAccepted: 0,
     overflowed: 0,
   },
-  api: { requests: 0, unauthorized: 0, serverErrors: 0, rateLimited: 0, truncated: 0, slow: 0, reset: 0, lagging: 0 },
+  api: {
+    requests: 0,
+    unauthorized: 0,
+    serverErrors: 0,
+    rateLimited: 0,
+    truncated: 0,
+    slow: 0,
+    reset: 0,
+    gone: 0,
+    lagging: 0,
+  },
   writes: {
     received: 0,
     executed: 0,

@@ -75,6 +75,7 @@ function listOperation(ledger: Records, paging: ServerPaging, options: Definitio
     const wanted = search === null ? undefined : params(search.param);
     return {
       kind: 'read',
+      hasCursor: start.after !== null,
       read(asOfMs) {
         const order = since === null || paging.needsIds ? 'id' : 'change';
         const isAll = list.pagination.kind === 'none' || wanted !== undefined;

@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import { parsePath } from '../lib/path.ts';
 import type { VersionForm } from '../mapping/identity.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { EventRoute, WebhookDefinition } from '../webhook/definition.ts';
 import type { Locator } from '../webhook/locator.ts';
 import type { Message } from './delivery.ts';
-import { type JsonObject, valueAt, withValueAt } from './json.ts';
+import { isJsonObject, type JsonObject, valueAt, withValueAt } from './json.ts';
 import type { Change } from './ledger.ts';
 import { versionWriter, withVersion } from './record-version.ts';
 
@@ -59,7 +60,8 @@ function composeEvent(parts: {
   const { change, entity, found, isFalse, locators, batch } = parts;
   const { route } = found;
   const at = isFalse ? change.at + DAY_MS : change.at;
-  const record = recordOf(change, entity, at);
+  const whole = recordOf(change, entity, at);
+  const record = route.payload === 'partial' ? partOf(whole, change, entity) : whole;
   const isId = route.payload === 'id';
   let event: JsonValue = withValueAt({}, isId ? (route.id ?? route.record) : route.record, isId ? change.id : record);
   if (isId && route.id !== undefined && route.record !== route.id && route.record !== '') {
@@ -87,6 +89,16 @@ function recordOf(change: Change<unknown>, { key, version, hasDeleteVersions }: 
   const id = valueAt(record, key);
   const bare: JsonObject = Object(withValueAt({}, key, typeof id === 'number' ? id : change.id));
   return hasDeleteVersions ? withVersion(bare, version, at) : bare;
+}
+
+/** Id, version, and what differs from the record before. */
+function partOf(record: JsonObject, { verb, previous }: Change<unknown>, { key, version }: EventEntity): JsonObject {
+  if (verb === 'deleted' || !isJsonObject(previous)) return record;
+  const kept = [key, ...(version.kind === 'none' ? [] : [version.field])].map((path) => parsePath(path)?.[0]);
+  const entries = Object.entries(record);
+  return Object.fromEntries(
+    entries.filter(([name, value]) => kept.includes(name) || !isDeepStrictEqual(previous[name], value)),
+  );
 }
 
 /** A pattern's `*` stands for the verb. */

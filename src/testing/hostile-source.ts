@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { type Counters, createCounters } from './counters.ts';
 import type { Message } from './delivery.ts';
 import { createIdempotencyStore } from './idempotency.ts';
-import { type Change, createLedger, type Ledger, type RecordForm } from './ledger.ts';
+import { type Change, type Commit, createLedger, type Ledger, type RecordForm } from './ledger.ts';
 import { listen } from './listen.ts';
 import type { Dialect } from './operation.ts';
 import { createRandom } from './random.ts';
@@ -57,6 +57,8 @@ export type HostileSource = {
   pendingDeliveries(): number;
   /** False when so many deliveries wait that the source should rest. */
   hasRoom(): boolean;
+  /** Makes a prepared change visible: at once, or later where `lateCommit` draws it. `drain` waits for it. */
+  commit(commit: Commit): void;
   /** Lets go what is held back, and what is still to be stamped after a write; ends when nothing waits, or after a minute. */
   drain(): Promise<void>;
   writeCounts(): WriteCounts;
@@ -95,6 +97,11 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
   const underWay = new Set<Promise<void>>();
   const writeCounts = createWriteCounts();
   const echoes = createRandom(seed, 'echoes');
+  const late = createRandom(seed, 'late commits');
+  const waitFor = (work: Promise<void>) => {
+    underWay.add(work);
+    void work.finally(() => underWay.delete(work));
+  };
 
   /** What follows a write at the source: more events of it, and a second stamp. */
   const follow = async <Record extends Draft, Draft>(ledger: Ledger<Record, Draft>, id: string): Promise<void> => {
@@ -133,9 +140,7 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
       keyHeaderOf: (resource) => (typeof keyHeader === 'string' ? keyHeader : keyHeader(resource)).toLowerCase(),
       writeCounts,
       onWritten(resource, id) {
-        const following = afterWrites.get(resource)?.(id) ?? Promise.resolve();
-        underWay.add(following);
-        void following.finally(() => underWay.delete(following));
+        waitFor(afterWrites.get(resource)?.(id) ?? Promise.resolve());
       },
       closing: closing.signal,
     }),
@@ -159,6 +164,11 @@ export function createHostileSource(options: HostileSourceOptions): HostileSourc
     setWebhookUrl: sender.setUrl,
     pendingDeliveries: sender.pending,
     hasRoom: sender.hasRoom,
+    commit(commit) {
+      if (!late.chance(current.lateCommit)) return commit();
+      counters.changes.committedLate++;
+      waitFor(wait(late.whole(0, current.lateCommitMaxMs), closing.signal).then(commit));
+    },
     async drain() {
       const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(MAX_DRAIN_MS)]);
       await Promise.all(underWay);

@@ -15,6 +15,8 @@ export type Change<Record = unknown> = {
   readonly record: Record;
   /** Where it stands in the order of change. Of a deletion: later than the record's last change. */
   readonly at: number;
+  /** As it was before; null for a new one. */
+  readonly previous: Record | null;
   /** Of the record's change before; null for a new one. */
   readonly previousAt: number | null;
   readonly atMs: number;
@@ -69,10 +71,14 @@ export function createLedger<Record extends Draft, Draft>(
   const records = createCollection<Record>(clock.nowMs);
   const busy = new Set<string>();
   const marked = new Set<string>();
+  /** When those were deleted that may come back: later than that. */
+  const goneAt = new Map<string, number>();
   const nextAt = () => (form.order === 'counter' ? clock.count() : clock.tick());
 
-  const tell = (verb: Change['verb'], { id, record, at }: Entry<Record>, previousAt: number | null) =>
-    announce({ resource: name, verb, id, record, at, previousAt, atMs: clock.nowMs() });
+  const tell = (verb: Change['verb'], { id, record, at }: Entry<Record>, was: Entry<Record> | null) => {
+    const before = { previous: was?.record ?? null, previousAt: was?.at ?? null };
+    announce({ resource: name, verb, id, record, at, ...before, atMs: clock.nowMs() });
+  };
   const commitLater = (draft: Draft, at: number, was: Entry<Record> | null): Commit => {
     const id = idOf(draft);
     busy.add(id);
@@ -81,7 +87,7 @@ export function createLedger<Record extends Draft, Draft>(
       marked.delete(id);
       const entry = { id, at, revision: (was?.revision ?? 0) + 1, record: stamp(draft, at, was?.record ?? null) };
       records.put(entry);
-      tell(was === null ? 'created' : 'updated', entry, was?.at ?? null);
+      tell(was === null ? 'created' : 'updated', entry, was);
     };
   };
   const living = (id: string) => (busy.has(id) || marked.has(id) ? undefined : records.get(id));
@@ -95,7 +101,10 @@ export function createLedger<Record extends Draft, Draft>(
       records.put({ id: idOf(draft), at, revision: 1, record: stamp(draft, at, null) }, true),
     prepareCreate(draft) {
       counters.changes.created++;
-      return commitLater(draft, nextAt(), null);
+      const gone = goneAt.get(idOf(draft));
+      const at = nextAt();
+      const isTooEarly = form.order === 'time' && gone !== undefined && at <= gone;
+      return commitLater(draft, isTooEarly ? gone + clock.tickMs : at, null);
     },
     prepareUpdate(id, edit) {
       const was = living(id);
@@ -112,18 +121,19 @@ export function createLedger<Record extends Draft, Draft>(
       // Later than the last update even within its tick: readers may rely on the order of a deletion.
       const at = form.order === 'counter' ? nextAt() : Math.max(clock.tick(), was.at + clock.tickMs);
       const entry = { ...was, at, revision: was.revision + 1 };
+      goneAt.set(id, at);
       if (form.mark === undefined) records.remove(id);
       else {
         const record = form.mark(stamp(was.record, at, was.record));
         records.put({ ...entry, record });
         marked.add(id);
       }
-      tell('deleted', entry, was.at);
+      tell('deleted', entry, was);
       return true;
     },
     announceAgain(id) {
       const entry = living(id);
-      if (entry !== undefined) tell('updated', entry, entry.at);
+      if (entry !== undefined) tell('updated', entry, entry);
     },
   };
 }

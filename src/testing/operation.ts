@@ -22,7 +22,12 @@ export type Written = {
 /** What a request asks for. */
 export type Operation =
   /** `asOfMs`: as a replica answers that has seen nothing since; null for the present. */
-  | { readonly kind: 'read'; readonly read: (asOfMs: number | null) => Answer }
+  | {
+      readonly kind: 'read';
+      readonly read: (asOfMs: number | null) => Answer;
+      /** Goes on behind a record that an earlier page ended with. */
+      readonly hasCursor?: boolean;
+    }
   | {
       readonly kind: 'write';
       readonly resource: string;

@@ -45,7 +45,11 @@ export function restDialect<Record extends Draft, Draft>(
     const isExpected = (entry: Entry<Record>) => isMatch(request.headers['if-match'], entry);
     if (id === null) {
       if (request.method === 'GET')
-        return { kind: 'read', read: (asOf) => listRecords(viewOf(asOf), form.order, request) };
+        return {
+          kind: 'read',
+          read: (asOf) => listRecords(viewOf(asOf), form.order, request),
+          hasCursor: request.query.has('starting_after'),
+        };
       if (request.method === 'POST' && writes.create !== null) {
         return { kind: 'write', ...write, verb: 'create', write: () => writeNew(ledger, rules, request.body) };
       }

@@ -32,12 +32,14 @@ export type ServeDeps = {
   readonly closing: AbortSignal;
 };
 
+type ReadOperation = Extract<Operation, { kind: 'read' }>;
 type WriteOperation = Extract<Operation, { kind: 'write' }>;
 type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly url: URL };
 
 const BASE = 'http://source';
 const MAX_BODY_BYTES = 1_048_576;
 const UNAUTHORIZED: Answer = { status: 401, body: { error: 'unauthorized' } };
+const GONE: Answer = { status: 410, body: { error: 'gone' } };
 const SERVER_ERROR: Answer = { status: 500, body: { error: 'internal' } };
 const rateLimited = (retryAfterS: number): Answer => ({
   status: 429,
@@ -83,7 +85,7 @@ async function answerRequest(deps: ServeDeps, { request, response, url }: Exchan
   });
   const exchange = { request, response, url };
   if (operation === null) return sendAnswer(response, { status: 404, body: { error: 'not_found' } });
-  if (operation.kind === 'read') return answerRead(deps, exchange, operation.read);
+  if (operation.kind === 'read') return answerRead(deps, exchange, operation);
   const text = createHash('sha256').update(`${method} ${request.url}\n${body.text}`).digest('hex');
   return answerWrite(deps, exchange, operation, text);
 }
@@ -91,11 +93,16 @@ async function answerRequest(deps: ServeDeps, { request, response, url }: Exchan
 async function answerRead(
   { counters: { api }, settings, random, nowMs, closing }: ServeDeps,
   { request, response }: Exchange,
-  read: (asOfMs: number | null) => Answer,
+  { read, hasCursor = false }: ReadOperation,
 ): Promise<void> {
   const isLagging = random.chance(settings().readLag);
   if (isLagging) api.lagging++;
-  const now = () => read(isLagging ? nowMs() - random.whole(0, settings().readMaxLagMs) : null);
+  const now = () => {
+    const answer = read(isLagging ? nowMs() - random.whole(0, settings().readMaxLagMs) : null);
+    if (!(hasCursor || answer.status === 404) || !random.chance(settings().apiGone)) return answer;
+    api.gone++;
+    return GONE;
+  };
   const fault = drawReadFault(settings(), random);
   switch (fault.kind) {
     case 'server_error':

@@ -14,6 +14,8 @@ export const FAULTS_OFF = {
   apiTruncated: 0,
   apiSlow: 0,
   apiReset: 0,
+  /** What is not there, and the cursor of a page, is answered 410. */
+  apiGone: 0,
   /** A good token is refused. */
   apiUnauthorized: 0,
   /** A read is answered by a replica that is behind. */
@@ -81,6 +83,7 @@ export const ALL_FAULTS: SettingsPatch = {
   apiTruncated: 0.05,
   apiSlow: 0.05,
   apiReset: 0.05,
+  apiGone: 0.02,
   lateCommit: 0.02,
   writeServerErrorBefore: 0.03,
   writeServerErrorAfter: 0.03,

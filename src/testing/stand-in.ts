@@ -21,6 +21,8 @@ export type StandInEntity = {
   readonly makeRecord: (id: string, random: Random) => JsonObject;
   /** What the source makes of what is written to it. Default: texts are trimmed. */
   readonly normalise?: (fields: JsonObject) => JsonObject;
+  /** Fields that follow from others, whenever a record changes. Default: none. */
+  readonly derive?: (record: JsonObject) => JsonObject;
   /** Where the source is not as its definition says: its documentation, written down a second time. */
   readonly facts?: SourceFacts;
 };
@@ -101,7 +103,7 @@ export function createStandIn(
   const newId = () => String(ids.whole(ID_DIGITS.low, ID_DIGITS.high));
   const records = new Map<string, Records>();
   for (const { name, entity, own: one, twoWay } of entities) {
-    const { makeRecord, normalise = trimmed } = one;
+    const { makeRecord, normalise = trimmed, derive = (record) => record } = one;
     const { key, version, deletes } = entity;
     const write = versionWriter(version);
     let isPossible = true;
@@ -116,7 +118,7 @@ export function createStandIn(
         name,
         order: version.kind === 'counter' ? 'counter' : 'time',
         idOf: (record) => String(valueAt(record, key)),
-        stamp: (draft, at) => withVersion(draft, version, at),
+        stamp: (draft, at) => withVersion(derive(draft), version, at),
         ...(deletes?.marker === undefined ? {} : { mark: markerOf(deletes.marker) }),
         versionTextOf: (record) =>
           write === null || version.kind === 'none' ? undefined : String(valueAt(record, version.field)),

@@ -23,6 +23,12 @@ import { createSourceClient } from '../../src/source/client.ts';
 import type { ListDefinition } from '../../src/source/definition.ts';
 import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
+import { createSourceEditor } from '../../src/testing/check-source-edits.ts';
+import { createCounters } from '../../src/testing/counters.ts';
+import type { JsonObject } from '../../src/testing/json.ts';
+import { type Change, createLedger } from '../../src/testing/ledger.ts';
+import { createRandom } from '../../src/testing/random.ts';
+import { createSourceClock } from '../../src/testing/source-clock.ts';
 import { createStandIn, redirectedTo, type StandIn, type StandInEntity } from '../../src/testing/stand-in.ts';
 import { startReceiver } from '../examples/shop-setup.ts';
 import { silentLog } from '../helpers/database.ts';
@@ -245,4 +251,83 @@ test('each entity knows a repeated write by its own header', async (t) => {
     await send(`x-${name}-key`);
     t.match(source.writeCounts().byRecord[name]?.[id], { received: 2, executed: 1 }, name);
   }
+});
+
+test('with `apiGone` what is not there and the cursor of a page are answered 410, and a first page is not', async (t) => {
+  const { standIn, port } = await start(t, withRead({ pagination: keyset({ param: 'after', field: 'id' }), pageSize }));
+  standIn.source.set({ apiGone: 1 });
+  const [first = ''] = idsOf(standIn);
+  t.equal(await askRaw(port, '/region/things/1'), 410);
+  t.equal(await askRaw(port, `/region/things/${first}`), 200);
+  t.equal(await askRaw(port, '/region/things?limit=10'), 200);
+  t.equal(await askRaw(port, `/region/things?limit=10&after=${first}`), 410);
+  t.equal(standIn.source.counters.api.gone, 2);
+});
+
+test('an event with a partial payload holds the id, the version and what was changed', async (t) => {
+  const events = { 'thing.updated': { entity: 'things', record: 'data', payload: 'partial' } } as const;
+  const signature = signatures.standardWebhooks({ secrets: [secret('NOBODY_HAS_IT')] });
+  const { standIn, records } = await start(t, { ...withRead({}), webhook: { signature, events } });
+  const receiver = await startReceiver(t);
+  standIn.source.setWebhookUrl(new URL(receiver.url));
+  const [id = ''] = idsOf(standIn);
+  records.prepareUpdate(id, (record) => ({ ...record, name: 'changed' }))?.();
+  records.prepareUpdate(id, (record) => ({ ...record, colour: 'red' }))?.();
+  await standIn.source.drain();
+  const sent = receiver.received.map(({ body }) => Object.keys(JSON.parse(body).data).sort());
+  t.strictSame(sent.sort(), [
+    ['colour', 'id', 'rev'],
+    ['id', 'name', 'rev'],
+  ]);
+});
+
+test('a change that `lateCommit` draws is stamped at once and becomes visible later; `drain` waits for it', async (t) => {
+  const { standIn, records } = await start(t, withRead({}));
+  standIn.source.set({ lateCommit: 1, lateCommitMaxMs: 20 });
+  const [id = '', other = ''] = idsOf(standIn);
+  const commit = records.prepareUpdate(id, (record) => ({ ...record, name: 'late' }));
+  if (commit !== null) standIn.source.commit(commit);
+  records.prepareUpdate(other, (record) => ({ ...record, name: 'soon' }))?.();
+  t.not(records.records.get(id)?.record.name, 'late');
+  await standIn.source.drain();
+  t.equal(records.records.get(id)?.record.name, 'late');
+  t.ok((records.records.get(id)?.at ?? 0) < (records.records.get(other)?.at ?? 0), 'in the order of the stamps');
+});
+
+test('where ids come back the editor makes deleted records anew, stamped later than their deletion; else it does not', async (t) => {
+  for (const deletes of [{}, { idsReturn: false }]) {
+    const clock = createSourceClock({ nowMs: () => 1_700_000_000_000, tickMs: 1_000 });
+    const changes: Change[] = [];
+    const records = createLedger<JsonObject, JsonObject>(
+      { name: 'things', order: 'time', idOf: ({ id }) => String(id), stamp: (draft, at) => ({ ...draft, rev: at }) },
+      { clock, counters: createCounters(), announce: (change) => changes.push(change) },
+    );
+    let next = 0;
+    const editor = createSourceEditor({
+      ...{ records, entity: { ...thing, deletes }, own: made, random: createRandom(7, 'edits') },
+      newId: () => String(++next),
+      commit: (commit) => commit(),
+    });
+    for (let edit = 0; edit < 300; edit++) editor.edit({ canDelete: true });
+    const back = changes.filter(({ verb, id }, index) => {
+      const gone = changes.slice(0, index).findLast((change) => change.id === id && change.verb === 'deleted');
+      return verb === 'created' && gone !== undefined;
+    });
+    t.equal(back.length > 0, deletes.idsReturn !== false);
+    for (const { id, at } of back) {
+      const deleted = changes.find((change) => change.id === id && change.verb === 'deleted');
+      t.ok(at > (deleted?.at ?? 0), 'later than the deletion, within one tick too');
+    }
+  }
+});
+
+test('fields that follow from others follow every change of a record', async (t) => {
+  const derive = (record: JsonObject) => ({ ...record, shout: String(record.name).toUpperCase() });
+  const options = { seed: 7, tickMs: 1_000, maxLagMs: 0, entities: { things: { ...made, derive } } };
+  const result = createStandIn(withRead({}), options);
+  if ('impossible' in result) throw new Error(result.impossible);
+  const records = result.standIn.records.get('things');
+  records?.seed({ id: '1', name: 'a', rev: 0 });
+  records?.prepareUpdate('1', (record) => ({ ...record, name: 'b' }))?.();
+  t.match(records?.records.get('1')?.record, { name: 'b', shout: 'B' });
 });
