@@ -23,7 +23,7 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   [
     'docs/architecture.md',
     'More removals within ten minutes',
-    'src/sync/plan-pushes.ts',
+    'src/sync/mass-delete.ts',
     'REMOVALS_WINDOW_MS = 600_000',
   ],
   ['docs/architecture.md', 'dropped 72 h after', 'src/sync/upkeep.ts', 'KEEP_PUSHED_VALUES_MS = 72 * HOUR_MS'],
@@ -43,7 +43,7 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/operating.md', 'after ten minutes', 'src/http/runs.ts', 'MAX_WAIT_MS = 600_000'],
   ['docs/operating.md', 'or after a minute (202)', 'src/sync/wait-for-push.ts', 'MAX_WAIT_MS = 60_000'],
   ['docs/operating.md', 'one record within 24 hours', 'src/store/edit-keys.ts', 'KEEP_MS = 24 * 3_600_000'],
-  ['docs/operating.md', 'removed within ten minutes', 'src/sync/plan-pushes.ts', 'REMOVALS_WINDOW_MS = 600_000'],
+  ['docs/operating.md', 'removed within ten minutes', 'src/sync/mass-delete.ts', 'REMOVALS_WINDOW_MS = 600_000'],
   ['docs/operating.md', 'up to 1,000 ids', 'src/http/runs.ts', 'MAX_IDS = 1_000'],
   ['docs/operating.md', 'within ten minutes', 'src/sync/absence-brake.ts', 'WINDOW_MS = 10 * 60_000'],
   ['docs/operating.md', '(default 0.1)', 'src/assemble.ts', 'DEFAULT_MAX_SHARE = 0.1'],

@@ -82,7 +82,7 @@ async function takeBack(instance: Instance): Promise<void> {
     await client.exec(REMOVE_OTHERS);
     const filled = [...(await rowsOf(client))].filter(([table, hash]) => rows.get(table) !== hash);
     if (filled.length > 0) await client.exec(`TRUNCATE ${filled.map(([table]) => table).join(', ')} CASCADE`);
-    await client.exec(RESTART_SEQUENCES);
+    await client.exec(restartSequences([...rows.keys()]));
     await client.exec('DISCARD ALL');
     const isAsNew = (await shapeOf(client)) === shape && isSame(await rowsOf(client), rows);
     if (isAsNew && idle.length < MAX_IDLE) return void idle.push(instance);
@@ -107,8 +107,10 @@ const REMOVE_OTHERS = `DO $$ DECLARE name text; BEGIN
   CREATE SCHEMA public;
 END $$`;
 
-const RESTART_SEQUENCES = `SELECT setval(oid::regclass, seqstart, false)
-  FROM pg_class JOIN pg_sequence ON seqrelid = oid WHERE relnamespace = 'sync'::regnamespace`;
+/** But for those of tables that are never emptied, which hold what the migrations have put there. */
+const restartSequences = (filled: readonly string[]): string => `SELECT setval(s.oid::regclass, seqstart, false)
+  FROM pg_class s JOIN pg_sequence ON seqrelid = s.oid LEFT JOIN pg_depend d ON d.objid = s.oid AND d.deptype IN ('a', 'i')
+  WHERE s.relnamespace = 'sync'::regnamespace AND coalesce(d.refobjid::regclass::text, '') <> ALL (ARRAY[${filled.map((table) => `'${table}'`).join(', ')}]::text[])`;
 
 /** Tables, columns, constraints, indexes, triggers, roles, settings: in one word. */
 async function shapeOf(client: EmbeddedClient): Promise<string> {
