@@ -1,3 +1,4 @@
+import type { Instant } from '../../src/model/instant.ts';
 import type { Content } from '../../src/model/observation.ts';
 import type { RecordState } from '../../src/model/record-state.ts';
 import type { Commit } from './memory-store.ts';
@@ -21,6 +22,7 @@ export function createCommitChecker(deps: {
 }) {
   const { source, tables, report } = deps;
   const shown = new Map<string, number>();
+  let heldSince = Number.POSITIVE_INFINITY;
   /** States as their latest effective change left them. */
   const applied = new Map<string, RecordState>();
 
@@ -70,8 +72,21 @@ export function createCommitChecker(deps: {
     }
   }
 
+  /** While removals are held back for a person, none of them is sent but those that she has released. */
+  function checkRemovals(now: Instant): void {
+    const { heldDeletes, deletesReleasedAt } = tables.progress.get();
+    heldSince = heldDeletes === null ? Number.POSITIVE_INFINITY : Math.min(heldSince, now);
+    if (heldDeletes === null) return;
+    for (const { op, state, targetKey, firstCallAt, editedAt } of tables.pushes.rows.values()) {
+      const isSent = op === 'delete' && state === 'calling' && firstCallAt !== null && firstCallAt > heldSince;
+      if (isSent && editedAt > (deletesReleasedAt ?? Number.NEGATIVE_INFINITY))
+        report('I6', `${targetKey}: its removal is sent, and removals are held back`);
+    }
+  }
+
   return {
     check(commit: Commit): void {
+      checkRemovals(commit.at);
       for (const fault of commit.faults) report('I14', fault);
       for (const key of commit.written) checkDouble(key);
       for (const [id, { before, after }] of commit.states) {

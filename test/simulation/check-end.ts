@@ -65,6 +65,7 @@ function checkConvergence(world: World, report: Report): void {
     if (waiting.has(ref) || isDetached(record.id) || isDetached(ref)) continue;
     const content = world.contentOf(record);
     expected.set(record.id, content);
+    if (row === undefined && world.table.keepsOut(content)) continue;
     if (row === undefined) report('I1', `${record.id}: it has no row`);
     else if (!isSameContent(row, world.table.store(content)))
       report('I1', `${record.id}: its row differs: ${describe(row)}, at the source ${describe(content)}`);
@@ -102,6 +103,7 @@ function checkWrites(world: World, report: Report): void {
   for (const { recordId } of writes.executed)
     if ((edits.get(rowOf(recordId)) ?? 0) === 0) report('I7', `${recordId}: written without an edit`);
 
+  checkFields(world, report);
   if (twoWay?.mayDuplicateCreates || (shape.hasZombies && shape.idempotencyTtlMs === null)) return;
   // One that was deleted there may be made again: by whoever did not hear of it, or where edits here count more.
   const isMadeAgain = (id: string): boolean => {
@@ -116,6 +118,23 @@ function checkWrites(world: World, report: Report): void {
   const firsts = [...source.records.keys()].filter((id) => rowOf(id) !== id && !isMadeAgain(id));
   const made = countBy(firsts, rowOf);
   for (const [row, count] of made) if (count > 1) report('I8', `${row}: created ${count} times`);
+}
+
+/** Nothing is written, or deleted, that nobody has edited, or removed. */
+function checkFields(world: World, report: Report): void {
+  const { writes, users, configuration } = world;
+  const edited = new Set(users.edits.map(({ row, field }) => `${originOf(world, row)} ${field}`));
+  for (const { write, recordId } of writes.executed) {
+    const origin = originOf(world, recordId);
+    const sendsAll = write.op === 'create' || configuration.twoWay?.sends === 'record';
+    const fields = write.op === 'delete' ? [null] : sendsAll ? [] : Object.keys(write.fields);
+    for (const field of fields)
+      if (!edited.has(`${origin} ${field}`))
+        report(
+          'I7',
+          `${recordId}: ${field === null ? 'deleted, and nobody removed its row' : `nobody edited ${field}`}`,
+        );
+  }
 }
 
 function foreignChanges(world: World, row: string): number {

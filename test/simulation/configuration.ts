@@ -39,6 +39,8 @@ export type TwoWayShape = {
   readonly tableNormalises: boolean;
   /** A trigger of the table's owner edits the row after each of our writes. */
   readonly tableEdits: boolean;
+  /** A trigger of the table's owner keeps some rows from being inserted. */
+  readonly tableKeepsOut: boolean;
   readonly userDeletes: 'never' | 'some' | 'masses';
   readonly massDelete: TwoWay['massDelete'];
   /** Somebody decides what waits for a person. */
@@ -76,6 +78,7 @@ const TWO_WAY: TwoWayShape = {
   debounceMs: 0,
   tableNormalises: false,
   tableEdits: false,
+  tableKeepsOut: false,
   userDeletes: 'never',
   massDelete: { maxShare: 1, minimum: 1_000 },
   hasOperator: false,

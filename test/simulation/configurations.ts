@@ -171,6 +171,11 @@ const TWO_WAYS: readonly Configuration[] = [
     twoWay: { tableEdits: true, userInserts: 'never' },
     shape: { ...KEYS, normalises: true },
   }),
+  configure('two-way, the table keeps rows out, edits uncaptured', {
+    twoWay: { tableKeepsOut: true, localDeletes: 'push', userDeletes: 'some' },
+    shape: { ...KEYS, canUndelete: true },
+    rates: { edit_uncaptured: 0.3, audit: 0.01 },
+  }),
   configure('two-way, refused values', { twoWay: {}, shape: { ...KEYS, refuses: true } }),
   configure('two-way, edits joined', { twoWay: { debounceMs: 500 }, shape: { ...KEYS, ifMatch: 'version' } }),
   configure('two-way, whole records sent', { twoWay: { sends: 'record' }, shape: { ...KEYS, ifMatch: 'version' } }),

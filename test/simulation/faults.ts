@@ -22,6 +22,9 @@ export const FAULT_RATES = {
   pause: 0.004,
   /** Between the claim of a push and its request, for longer than the claim holds: only where a configuration says so. */
   pause_past_lease: 0,
+  /** Of edits, and of steps: only where a configuration says so, too. */
+  edit_uncaptured: 0,
+  audit: 0,
   long_wait: 0.006,
 } as const;
 

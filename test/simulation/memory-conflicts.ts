@@ -71,6 +71,7 @@ export function conflictsOf(
       return new Map(open.map((one) => [one.targetKey, one]));
     },
     async recordConflicts(conflicts) {
+      recording.met.push(...conflicts);
       for (const conflict of conflicts) {
         const open = conflict.outcome === null ? openOf(conflict.targetKey) : null;
         const id = open?.id ?? newId();

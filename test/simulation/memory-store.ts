@@ -1,5 +1,5 @@
 import { StatementError } from '../../src/db/errors.ts';
-import type { Conflict } from '../../src/model/conflict.ts';
+import type { Conflict, NewConflict } from '../../src/model/conflict.ts';
 import type { Instant } from '../../src/model/instant.ts';
 import { blankState, type RecordState } from '../../src/model/record-state.ts';
 import type { RecordStore, RecordTx } from '../../src/sync/record-store.ts';
@@ -21,6 +21,8 @@ export type Commit = {
   readonly written: ReadonlySet<string>;
   /** What broke a rule of the store itself. */
   readonly faults: readonly string[];
+  /** Values that met. */
+  readonly met: readonly NewConflict[];
   /** Conflicts that a person has decided, as they were before. */
   readonly decided: readonly Conflict[];
   /** What the flows told of records: decision and channel. */
@@ -60,6 +62,7 @@ export function createMemoryStore(deps: MemoryDeps) {
       states: new Map(),
       written: new Set(),
       faults: [],
+      met: [],
       decided: [],
       told: [],
     };

@@ -60,7 +60,7 @@ export function targetOf(
         const key = keyOf(content);
         const row = tables.rows.get(key);
         if (row !== undefined && isSameContent(row, table.store(content))) written.set(key, row);
-        else {
+        else if (row !== undefined || !table.keepsOut(content)) {
           assertFree(key);
           written.set(key, put(key, content));
         }
@@ -92,15 +92,15 @@ export function targetOf(
   };
 }
 
-/** A statement of the user's own: captured, and never kept from happening. */
+/** A statement of the user's own: captured where the trigger is not switched off, and never kept from happening by us. */
 export function editRow(
   { tables, clock, table }: Pick<MemoryDeps, 'tables' | 'clock' | 'table'>,
-  targetKey: string,
-  content: Content | null,
+  { targetKey, content, isCaptured }: { targetKey: string; content: Content | null; isCaptured: boolean },
 ): void {
   const isThere = tables.rows.get(targetKey) !== undefined;
   if (content === null) tables.rows.remove(targetKey);
   else tables.rows.set(targetKey, table.store(content));
+  if (!isCaptured) return;
   const op = content === null ? 'D' : isThere ? 'U' : 'I';
   tables.changes.set(tables.nextId(), { targetKey, op, at: clock.read() });
 }

@@ -127,6 +127,11 @@ export const PUSH_MUTANTS: readonly Mutant[] = [
     matters: ({ twoWay, shape }) => twoWay !== null && shape.idempotencyTtlMs === null && !shape.hasMarker,
   },
   {
+    name: 'removals are never held back',
+    wrapTx: (tx) => ({ ...tx, deleteHold: async () => ({ isHeld: false, releasedAt: null }) }),
+    matters: ({ twoWay }) => twoWay?.userDeletes === 'masses',
+  },
+  {
     name: 'no budget of calls',
     twoWay: { budget: { calls: Number.POSITIVE_INFINITY, perMs: 1 } },
     matters: ({ twoWay }) => twoWay?.tableEdits === true,

@@ -1,5 +1,6 @@
 import { addMs, type Instant } from '../../src/model/instant.ts';
 import type { Content } from '../../src/model/observation.ts';
+import { audit } from './audit.ts';
 import { checkEnd } from './check-end.ts';
 import type { Configuration } from './configuration.ts';
 import { corrupt } from './damage.ts';
@@ -112,6 +113,7 @@ async function disturb(world: World, replicas: Replicas, random: World['randomFo
     world.storage.resume();
     if (configuration.hidesRecords && random.chance(0.2) && world.mayDisturb()) world.state.hides = !world.state.hides;
   }
+  if (faults.strikes('audit')) audit(world, random, 0.5);
   await world.storage.flush();
   trace?.(`${world.state.step} at ${clock.at()}`);
 }
@@ -134,6 +136,7 @@ async function finish(world: World, replicas: Replicas, random: ReturnType<World
   replicas.heal();
   world.storage.resume();
   await drain(world, replicas, random);
+  if ((configuration.rates.audit ?? 0) > 0) audit(world, random, 1);
   world.users.populate();
   await drain(world, replicas, random);
   if (configuration.isDamaged) {

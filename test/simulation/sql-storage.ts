@@ -94,7 +94,7 @@ export function createSqlStorage(db: Db, parts: StorageParts): Storage {
     const written = new Set(keysChanged(tables.rows.rows, rows.customers));
     put(rows);
     for (const [id, { after }] of changed) tables.states.set(id, after);
-    onCommit({ at: clock.at(), states: changed, written, faults: [], decided: [], told: [] });
+    onCommit({ at: clock.at(), states: changed, written, faults: [], met: [], decided: [], told: [] });
   }
 
   function put(rows: CopiedRows): void {

@@ -17,7 +17,7 @@ export type Storage = {
   readonly pushesAtOnce: number;
   readonly storeFor: (actor: Actor) => SimulationStore;
   /** A statement of the user's own; null removes the row. */
-  readonly edit: (targetKey: string, content: Content | null) => void;
+  readonly edit: (targetKey: string, content: Content | null, isCaptured: boolean) => void;
   /** An operator lets a paused integration go on. */
   readonly resume: () => void;
   /** Whatever was asked for since is done now. */
@@ -55,7 +55,7 @@ export function createMemoryStorage(parts: StorageParts): Storage {
       const store = memory.storeFor(actor);
       return { transaction: (work) => store.transaction((tx) => work({ ...wrapTx(tx), ...hints })) };
     },
-    edit: (targetKey, content) => editRow(parts, targetKey, content),
+    edit: (targetKey, content, isCaptured) => editRow(parts, { targetKey, content, isCaptured }),
     resume() {
       const progress = tables.progress.get();
       if (progress.pausedForAuth) tables.progress.set({ ...progress, pausedForAuth: false });

@@ -6,6 +6,8 @@ export type UserTable = {
   readonly store: (content: Content) => Content;
   /** A trigger after our own write that edits the row once more; null where there is none, or it does nothing. */
   readonly afterOurWrite: ((content: Content) => Content | null) | null;
+  /** A trigger keeps this row from being inserted, without a word. */
+  readonly keepsOut: (content: Content) => boolean;
   /** Somebody's transaction holds this row. */
   readonly isHeld: (targetKey: string) => boolean;
 };

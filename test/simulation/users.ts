@@ -47,8 +47,7 @@ export function createUsers(deps: {
   tables: Tables;
   /** A statement of the user's own; null removes the row. */
   edit: (targetKey: string, content: Content | null) => void;
-  /** As the table stores what is written. */
-  storeAs: UserTable['store'];
+  table: Pick<UserTable, 'store' | 'keepsOut'>;
   trace: ((line: string) => void) | null;
   /** Place in a record's history up to which its changes have arrived. */
   shownOf: (id: string) => number;
@@ -124,7 +123,7 @@ export function createUsers(deps: {
 
   function note(row: Content, field: Field | null, value: JsonValue): void {
     const key = keyOf(row);
-    const isBack = field !== null && isTakenBack(key, field, deps.storeAs({ [field]: value })[field] ?? null);
+    const isBack = field !== null && isTakenBack(key, field, deps.table.store({ [field]: value })[field] ?? null);
     deps.trace?.(`${clock.at()} the row ${key} of ${told(row)}: ${field ?? 'removed'} = ${JSON.stringify(value)}`);
     edits.push({ row: told(row), key, field, value, at: clock.at(), isTakenBack: isBack, from: deps.shownOf(key) });
   }
@@ -148,6 +147,7 @@ export function createUsers(deps: {
     if (inserts < most && random.chance(chance)) {
       const ref = `new-${++inserts}`;
       const content = { id: ref, d: null, ref, ...changed({ a: null, b: null, n: null }, 'l') };
+      if (deps.table.keepsOut(content as Content)) return;
       for (const field of WRITABLE)
         if (content[field as 'id'] != null) note(content as Content, field, content[field as 'id']);
       deps.edit(ref, content as Content);

@@ -7,6 +7,7 @@ import type { Actor } from './actors.ts';
 import { applyBothWays } from './apply-both-ways.ts';
 import { applyMirror } from './apply-mirror.ts';
 import { createCommitChecker } from './check-commits.ts';
+import { checkNewest } from './check-newest.ts';
 import { createClock } from './clock.ts';
 import { type Configuration, capsOf } from './configuration.ts';
 import { createFaults, FAULT_RATES } from './faults.ts';
@@ -88,8 +89,8 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     clock,
     source,
     tables,
-    edit: (key, content) => storage.edit(key, content),
-    storeAs: table.store,
+    edit: (key, content) => storage.edit(key, content, !faults.strikes('edit_uncaptured')),
+    table,
     trace,
     shownOf: (id) => checker.shownOf(id),
   });
@@ -111,8 +112,14 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     if (commit.states.size > 0 || commit.written.size > 0 || commit.told.length > 0) trace?.(describeCommit(commit));
     figures.count('rows written', commit.written.size);
     checker.check(commit);
+    for (const conflict of commit.met)
+      checkNewest(conflict, { edits: users.edits, refOf, skewMs: stream.twoWay?.clockSkewMs ?? 0 }, report);
     for (const conflict of commit.decided) users.noteDecision(conflict);
   }
+  const refOf = (key: string): string | null => {
+    const { ref = null } = tables.rows.get(key) ?? {};
+    return ref === null ? null : String(ref);
+  };
   let lastId = 0;
   /** Of the form of a UUID, which is what the database takes. */
   const newId = () => `00000000-0000-7000-8000-${String(++lastId).padStart(12, '0')}`;
@@ -218,6 +225,7 @@ function createUserTable(
   return {
     store: twoWay?.tableNormalises ? store : (content) => content,
     afterOurWrite: twoWay?.tableEdits ? editOnceMore : null,
+    keepsOut: (content) => twoWay?.tableKeepsOut === true && content.a === 'Q',
     isHeld: (targetKey) => heldKeys.has(targetKey),
   };
 }
