@@ -1,4 +1,5 @@
 import type { NewConflict } from '../model/conflict.ts';
+import type { Instant } from '../model/instant.ts';
 import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush } from '../model/push.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
@@ -42,6 +43,7 @@ export async function landMerge(
     if (push.op === 'create' || push.carries === 'row') await lookAgain(tx, lookOf(held, keyOf(next)));
     return await note(tx, held, next, 'row_removed');
   }
+  const editedAt = await lastEditOf(tx, stream, [at, String(content[keyProperty] ?? seen.externalId)]);
   const merged = mergeRecord({
     twoWay: stream.twoWay,
     properties: stream.target.contentProperties.filter((property) => property !== keyProperty || push.op !== 'create'),
@@ -50,7 +52,7 @@ export async function landMerge(
     row,
     incoming: content,
     remoteAt: stampOf(stream, seen.version),
-    localAt: (await editsOf(tx, stream.twoWay, [at])).get(at) ?? null,
+    localAt: editedAt,
     pushed: isRequested ? null : { snapshot: push.snapshot, patch: push.patch ?? {} },
     choice: null,
   });
@@ -63,9 +65,17 @@ export async function landMerge(
   const next = liveState(stream, held, { base: content, shadow, isEffective });
   await tx.saveStates([next]);
   await keepConflicts(tx, held, { at, row }, merged);
-  if (merged.kept.size > 0) await lookAgain(tx, lookOf(held, keyOf(next)));
+  const look = lookOf(held, keyOf(next));
+  // What was captured under the key that the row had is known under its new one from here on only.
+  if (merged.kept.size > 0) await lookAgain(tx, { ...look, editedAt: editedAt ?? look.editedAt });
   else await tx.dropParked([at, keyOf(next)]);
   await note(tx, held, next, isEffective ? null : 'unchanged');
+}
+
+/** When the row was last edited, under either of its keys; null where nobody asks or knows. */
+async function lastEditOf(tx: RecordTx, { twoWay }: TwoWayStream, keys: readonly string[]): Promise<Instant | null> {
+  const edits = [...(await editsOf(tx, twoWay, keys)).values()];
+  return edits.length === 0 ? null : Math.max(...edits);
 }
 
 /** The source made nothing of what was sent: its record is the one that we hold, so the answer is a mere sighting of it. */

@@ -79,8 +79,8 @@ export function createCommitChecker(deps: {
     if (heldDeletes === null) return;
     for (const { op, state, targetKey, firstCallAt, editedAt } of tables.pushes.rows.values()) {
       const isSent = op === 'delete' && state === 'calling' && firstCallAt !== null && firstCallAt > heldSince;
-      if (isSent && editedAt > (deletesReleasedAt ?? Number.NEGATIVE_INFINITY))
-        report('I6', `${targetKey}: its removal is sent, and removals are held back`);
+      const isReleased = editedAt !== null && deletesReleasedAt !== null && editedAt <= deletesReleasedAt;
+      if (isSent && !isReleased) report('I6', `${targetKey}: its removal is sent, and removals are held back`);
     }
   }
 

@@ -97,10 +97,13 @@ export function editRow(
   { tables, clock, table }: Pick<MemoryDeps, 'tables' | 'clock' | 'table'>,
   { targetKey, content, isCaptured }: { targetKey: string; content: Content | null; isCaptured: boolean },
 ): void {
-  const isThere = tables.rows.get(targetKey) !== undefined;
-  if (content === null) tables.rows.remove(targetKey);
-  else tables.rows.set(targetKey, table.store(content));
-  if (!isCaptured) return;
-  const op = content === null ? 'D' : isThere ? 'U' : 'I';
+  const before = tables.rows.get(targetKey);
+  const after = content === null ? null : table.store(content);
+  if (after === null) tables.rows.remove(targetKey);
+  else tables.rows.set(targetKey, after);
+  // As the real trigger does it: a statement of one row that changes none of its values is no edit.
+  const isEdit = before === undefined || after === null || !isSameContent(before, after);
+  if (!isCaptured || !isEdit) return;
+  const op = after === null ? 'D' : before === undefined ? 'I' : 'U';
   tables.changes.set(tables.nextId(), { targetKey, op, at: clock.read() });
 }

@@ -36,6 +36,19 @@ test('a new row becomes a record, and takes its key', async (t) => {
   t.equal(world.shop.records.size, 1);
 });
 
+test('where the newest value wins, an edit captured while its row is created keeps its time under the new key', async (t) => {
+  const world = await createWorld(t, { versionKind: 'timestamp', twoWay: { policy: 'newest_wins' } });
+  await world.inserted('local-1', 'Ann');
+  await world.plan();
+  await world.pass(600_000);
+  world.shop.fates = [{ kind: 'with', after: () => world.edited('local-1', { full_name: 'Anna' }) }];
+  t.match(await world.push(), { settled: 1 });
+  const between = Date.now() - 300_000;
+  await world.apply([world.see('shop-1', { ...world.shop.records.get('shop-1'), name: 'There', version: between })]);
+  t.match(await world.rowOf('shop-1'), { full_name: 'Anna' });
+  t.match(await world.conflicts(), [{ fields: ['name'], remote: { name: 'There' }, outcome: 'local' }]);
+});
+
 test('an edit made before the new record is linked is sent to it, as an update', async (t) => {
   const world = await createWorld(t);
   await world.inserted('local-1', 'Ann');
