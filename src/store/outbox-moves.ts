@@ -192,11 +192,11 @@ export async function countSentAgain(db: Db, key: StreamKey, targetKey: string):
   return row?.n ?? 0;
 }
 
-/** Pushes that were planned for rows that were removed after a moment; not requests that the source surely did not carry out. */
+/** Rows that were removed after a moment, of which pushes were planned; not by requests that the source surely did not carry out. */
 export async function countRemovals(db: Db, key: StreamKey, since: Instant): Promise<number> {
   const [row] = await queryRows<{ n: number }>(
     db,
-    sql`SELECT count(*)::int AS n FROM sync.outbox_pushes p
+    sql`SELECT count(DISTINCT p.target_key)::int AS n FROM sync.outbox_pushes p
         WHERE p.integration = ${key.integration} AND p.entity = ${key.entity} AND p.op = 'delete'
           AND (p.edited_at > to_timestamp(${since}::float8 / 1e6)
             OR p.edited_at = '-infinity' AND p.created_at > to_timestamp(${since}::float8 / 1e6))

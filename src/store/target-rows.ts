@@ -11,6 +11,7 @@ import {
   quote,
   tableName,
 } from '../db/target-sql.ts';
+import type { Instant } from '../model/instant.ts';
 import type { JsonValue } from '../model/json.ts';
 import type { Content, StreamKey } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
@@ -59,19 +60,44 @@ export async function findMissingRows(
   table: TargetTable,
   { after, limit }: { readonly after: string | null; readonly limit: number },
 ): Promise<RowlessRecord[]> {
-  const column = quote(keyColumn(table).name);
   const rows = await queryRows<{ external_id: string; target_key: string }>(
     db,
     sql`SELECT s.external_id, coalesce(s.target_key, s.external_id) AS target_key FROM sync.record_states AS s
-        WHERE s.integration = ${key.integration} AND s.entity = ${key.entity} AND s.status = 'live' AND s.shadow IS NOT NULL
-          AND (${after}::text IS NULL OR s.external_id > ${after}::text)
-          AND NOT EXISTS (SELECT 1 FROM ${sql.raw(`${tableName(table)} AS r`)},
-                jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},
-                  jsonb_build_object(${keyColumn(table).name}::text, coalesce(s.target_key, s.external_id))) AS p
-              WHERE ${sql.raw(`r.${column} = p.${column} AND NOT (${stamped(table, 'r')})`)})
+        WHERE ${missesRow(key, table)} AND (${after}::text IS NULL OR s.external_id > ${after}::text)
         ORDER BY s.external_id LIMIT ${limit}`,
   );
   return rows.map((row) => ({ externalId: row.external_id, targetKey: row.target_key }));
+}
+
+/** How many there are, up to `atMost`, without those whose removal was planned until `since` and is not over. */
+export async function countMissingRows(
+  db: Db,
+  key: StreamKey,
+  table: TargetTable,
+  { since, atMost }: { readonly since: Instant; readonly atMost: number },
+): Promise<number> {
+  const [row] = await queryRows<{ n: number }>(
+    db,
+    sql`SELECT count(*)::int AS n FROM (
+          SELECT FROM sync.record_states AS s
+          WHERE ${missesRow(key, table)}
+            AND NOT EXISTS (SELECT FROM sync.outbox_pushes AS o
+                            WHERE o.integration = s.integration AND o.entity = s.entity AND o.state <> 'done' AND o.op = 'delete'
+                              AND o.target_key = coalesce(s.target_key, s.external_id)
+                              AND CASE WHEN o.edited_at = '-infinity' THEN o.created_at ELSE o.edited_at END <= to_timestamp(${since}::float8 / 1e6))
+          LIMIT ${atMost}) AS missing`,
+  );
+  return row?.n ?? 0;
+}
+
+/** The record of the state `s` is live, its row was stored, and is not in the table. */
+function missesRow({ integration, entity }: StreamKey, table: TargetTable): SQL {
+  const column = quote(keyColumn(table).name);
+  return sql`s.integration = ${integration} AND s.entity = ${entity} AND s.status = 'live' AND s.shadow IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM ${sql.raw(`${tableName(table)} AS r`)},
+          jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},
+            jsonb_build_object(${keyColumn(table).name}::text, coalesce(s.target_key, s.external_id))) AS p
+        WHERE ${sql.raw(`r.${column} = p.${column} AND NOT (${stamped(table, 'r')})`)})`;
 }
 
 /** How many rows of the table no live record lives in. It reads the whole table: for what a person asks for. */

@@ -9,6 +9,8 @@ import {
 } from '../store/audit.ts';
 import { addLocalChanges } from '../store/local-changes.ts';
 import type { SyncDeps } from './deps.ts';
+import { brakeRemovals } from './mass-delete.ts';
+import { openRecordTx } from './record-tx.ts';
 import { type Stream, streamName } from './stream.ts';
 import type { TwoWay } from './two-way.ts';
 
@@ -97,7 +99,10 @@ export function createAudit(
     const page = await findLostRows(db, stream.key, stream.target, { after, limit: PAGE_ROWS });
     const handled = await handledOf(stream, page.found);
     const removed = page.found.filter((row) => handled.get(row) !== true);
-    await addLocalChanges(db, stream.key, 'D', removed);
+    await db.transaction(async (tx) => {
+      await brakeRemovals(openRecordTx(tx, stream), { stream, log }, { count: removed.length, found: 'audited' });
+      await addLocalChanges(tx, stream.key, 'D', removed);
+    });
     tell(stream, removed.length);
     return page.after === null ? null : { ...under, after: page.after };
   }

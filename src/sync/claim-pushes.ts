@@ -7,6 +7,7 @@ import type { RecordState } from '../model/record-state.ts';
 import type { DeleteHold } from '../store/streams.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
 import { wantRead } from './look-again.ts';
+import { brakeUncounted } from './mass-delete.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
 import { editedOf, makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
@@ -79,6 +80,10 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
   const ids = await tx.findByTargetKey(keys);
   const states = await tx.lockStates([...new Set(ids.values())].sort());
   const rows = await tx.lockRows(keys);
+  await brakeUncounted(tx, deps, due, (key) => ({
+    row: rows.get(key) ?? null,
+    state: states.get(ids.get(key) ?? '') ?? null,
+  }));
   // A record may have moved into a row while its lock was waited for.
   const idsNow = await tx.findByTargetKey(keys);
   const ready = new Map((await tx.lockReady(due.map(({ id }) => id))).map((push) => [push.id, push]));

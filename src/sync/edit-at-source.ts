@@ -85,7 +85,7 @@ export async function removeAtSource(
     if (state === null) return { kind: 'no_record_yet' };
     if (why !== null) return refuse({ kind: 'not_supported', why });
     // Committed, so that the removals before this one are held back as well.
-    if ((await brakeRemovals(tx, deps, 1)) !== 'free') return { kind: 'deletes_held' };
+    if ((await brakeRemovals(tx, deps, { count: 1, found: 'told' })) !== 'free') return { kind: 'deletes_held' };
     return await begin(tx, deps, { op: 'delete', targetKey, state, row, values: null });
   });
   return await carryOut(deps, begun, signal);

@@ -131,7 +131,7 @@ export async function removeRecord(
     if (place.state !== null) {
       if (why !== null) return refuse({ kind: 'not_supported', why });
       // Committed, so that the removals before this one are held back as well.
-      if (twoWay.localDeletes === 'push' && (await brakeRemovals(tx, deps, 1)) !== 'free')
+      if (twoWay.localDeletes === 'push' && (await brakeRemovals(tx, deps, { count: 1, found: 'told' })) !== 'free')
         return { kind: 'deletes_held' };
     } else if ((await tx.flightsIn([place.targetKey])).size > 0) return refuse({ kind: 'in_flight' });
     await tx.removeRows([place.targetKey]);

@@ -23,7 +23,9 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
   const released = await eachMissing(deps, async (tx, missing) => {
     const now = await tx.now();
     await tx.dropParked(missing.map(({ targetKey }) => targetKey));
-    await tx.ensurePushes(missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt })));
+    await tx.ensurePushes(
+      missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt, isRemoval: true })),
+    );
     await tell(tx, missing, 'release', correlationId);
     return missing.length;
   });

@@ -206,4 +206,5 @@ export const lookOf = ({ push, seen }: Held, targetKey: string) => ({
   targetKey,
   externalId: seen.content === null ? null : seen.externalId,
   editedAt: push.editedAt,
+  isRemoval: push.op === 'delete',
 });

@@ -6,6 +6,7 @@ import type { PushWish } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
 import { type Folded, type FoldStream, historyEntry, keyOf } from './fold.ts';
+import { brakeRemovals } from './mass-delete.ts';
 import { isSame, isWhole } from './merge.ts';
 import { planRecord, type RecordPlan } from './plan-record.ts';
 import type { RecordTx } from './record-store.ts';
@@ -166,7 +167,7 @@ async function settleConflicts(tx: RecordTx, planned: readonly Planned[]): Promi
 
 async function settlePushes(
   tx: RecordTx,
-  { twoWay }: LandStream,
+  stream: LandStream,
   planned: readonly Planned[],
   now: Instant,
 ): Promise<void> {
@@ -176,13 +177,15 @@ async function settlePushes(
     const { pushes, result } = plan;
     if (pushes !== null) {
       const externalId = folded.effect?.kind === 'delete' ? null : folded.externalId;
-      const runAt = addMs(now, twoWay.debounceMs);
+      const runAt = addMs(now, stream.twoWay.debounceMs);
       const isRemoval = result === 'kept' && row === null;
       wishes.push({ targetKey: pushes, externalId, edits: 0, runAt, editedAt, isRemoval });
     } else if (result === 'applied' && before.status === 'live') {
       over.push(row?.key ?? keyOf(before));
     }
   }
+  const removals = wishes.filter(({ isRemoval }) => isRemoval).length;
+  await brakeRemovals(tx, { stream }, { count: removals, found: 'met' });
   if (wishes.length > 0) await tx.ensurePushes(wishes);
   if (over.length === 0) return;
   await tx.dropPushes(over);

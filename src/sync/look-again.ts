@@ -4,7 +4,7 @@ import type { RecordTx } from './record-store.ts';
 /** The row may still hold what has to be sent; whether it does is decided when the push is claimed. */
 export async function lookAgain(
   tx: RecordTx,
-  look: Pick<PushWish, 'targetKey' | 'externalId' | 'editedAt'>,
+  look: Pick<PushWish, 'targetKey' | 'externalId' | 'editedAt' | 'isRemoval'>,
 ): Promise<void> {
   await tx.ensurePushes([{ ...look, edits: 0, runAt: await tx.now() }]);
 }

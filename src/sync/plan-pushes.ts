@@ -88,6 +88,6 @@ async function holdMassDelete(
   wishes: readonly PushWish[],
 ): Promise<boolean> {
   if (changes.some(({ op }) => op === 'T')) return await holdEmptied(tx, deps);
-  const removals = wishes.filter(({ isRemoval }) => isRemoval).length;
-  return removals > 0 && (await brakeRemovals(tx, deps, removals)) === 'holding';
+  const count = wishes.filter(({ isRemoval }) => isRemoval).length;
+  return (await brakeRemovals(tx, deps, { count, found: 'told' })) === 'holding';
 }

@@ -93,5 +93,6 @@ async function finishPush(tx: Db, key: StreamKey, push: Push, move: PushMove): P
   const { errorCode, error, runAt, attempt } = move;
   await movePush(tx, push, { to: 'done', errorCode, error });
   const { targetKey, externalId, edits, editedAt } = push;
-  await ensurePushes(tx, key, [{ targetKey, externalId, edits, editedAt, runAt, attempt }]);
+  const isRemoval = push.op === 'delete';
+  await ensurePushes(tx, key, [{ targetKey, externalId, edits, editedAt, runAt, attempt, isRemoval }]);
 }

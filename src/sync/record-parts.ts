@@ -14,7 +14,7 @@ import {
 } from '../store/record-states.ts';
 import { pauseSource } from '../store/source-states.ts';
 import { holdDeletes, readDeleteHold, releaseDeletes } from '../store/streams.ts';
-import { findMissingRows } from '../store/target-rows.ts';
+import { countMissingRows, findMissingRows } from '../store/target-rows.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
 import { targetRows } from './target-rows.ts';
@@ -28,6 +28,7 @@ export type RecordParts = Pick<
   | 'lockStates'
   | 'saveStates'
   | 'findByTargetKey'
+  | 'countMissing'
   | 'missingRows'
   | 'readRows'
   | 'takenKeys'
@@ -60,6 +61,7 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     saveStates: (states) => saveStates(tx, key, states),
     findByTargetKey: (targetKeys) => findByTargetKey(tx, key, targetKeys),
 
+    countMissing: (of) => countMissingRows(tx, key, stream.target, of),
     missingRows: (after, limit) => findMissingRows(tx, key, stream.target, { after, limit }),
     ...targetRows(tx, stream.target),
 

@@ -161,10 +161,15 @@ export type RecordTx = {
   readonly releaseDeletes: () => Promise<Instant>;
   readonly liftDeletes: () => Promise<void>;
   /**
-   * How many pushes were planned for rows that were removed after a moment, whatever became of them, but for requests that the
-   * source surely did not carry out: those removed nothing.
+   * How many rows were removed after a moment, of those for which pushes were planned, whatever became of them, but for requests
+   * that the source surely did not carry out: those removed nothing.
    */
   readonly countRemovals: (since: Instant) => Promise<number>;
+  /**
+   * How many live records miss the row that was stored of them, counted up to `atMost`; without those whose removal was
+   * planned until `since` and has not come through.
+   */
+  readonly countMissing: (of: { readonly since: Instant; readonly atMost: number }) => Promise<number>;
   /** Live records whose row was stored and is not in the table, in the order of their ids, after an id (null: from the first). */
   readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;
   readonly countLive: () => Promise<number>;

@@ -71,7 +71,7 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
   const ensure = (wish: PushWish, attempt = 0): string => {
     const [ready] = find(({ state, targetKey }) => state === 'ready' && targetKey === wish.targetKey);
     const op = wish.isRemoval ? ('delete' as const) : ('update' as const);
-    if (wish.isRemoval && ready?.op !== 'delete') tables.removals.set(tables.nextId(), clock.at());
+    if (wish.isRemoval) tables.removals.set(wish.targetKey, wish.editedAt ?? clock.at());
     if (ready === undefined) {
       const made = { ...blankPush(newId(), wish), op, attempt };
       put(made);
@@ -282,12 +282,13 @@ function isNamed(
   return isInFlight(row) || (row.state === 'parked' && token?.state !== 'rejected' && token?.echo === null);
 }
 
-const wishOf = ({ targetKey, externalId, edits, runAt, editedAt }: Push): PushWish => ({
+const wishOf = ({ op, targetKey, externalId, edits, runAt, editedAt }: Push): PushWish => ({
   targetKey,
   externalId,
   edits,
   runAt,
   editedAt,
+  isRemoval: op === 'delete',
 });
 
 /** A ready push whose time has come and that nothing stands in the way of. */

@@ -171,6 +171,20 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
     async liftDeletes() {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: null });
     },
+    async countMissing({ since, atMost }) {
+      const isPlanned = (key: string): boolean =>
+        tables.pushes
+          .values()
+          .some(
+            ({ state, op, targetKey, editedAt, runAt }) =>
+              state !== 'done' && op === 'delete' && targetKey === key && (editedAt ?? runAt) <= since,
+          );
+      const missing = tables.states.values().filter(({ externalId, status, targetKey, shadow }) => {
+        const key = targetKey ?? externalId;
+        return status === 'live' && shadow !== null && tables.rows.get(key) === undefined && !isPlanned(key);
+      });
+      return Math.min(missing.length, atMost);
+    },
     async missingRows(after, limit) {
       const missing = tables.states.values().flatMap(({ externalId, status, targetKey, shadow }) => {
         const key = targetKey ?? externalId;

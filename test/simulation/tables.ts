@@ -77,7 +77,7 @@ export function createTables() {
       readonly { readonly at: Instant; readonly tokenId: string; readonly isSentAgain?: true }[]
     >(log),
     /** When pushes were planned for removed rows. */
-    removals: createTable<number, Instant>(log),
+    removals: createTable<string, Instant>(log),
     tokens: createTable<string, ChangeToken>(log),
     conflicts: createTable<string, Conflict>(log),
     inbox: createTable<number, InboxRow>(log),
