@@ -155,10 +155,12 @@ async function openConflict(
 /** Values that were overwritten, or that stand against the source's: a conflict for each way it went. */
 async function keepConflicts(
   tx: RecordTx,
-  { seen, state }: Held,
+  { push, seen, state }: Held,
   { at, row }: { at: string; row: Content },
   { conflicts }: Extract<Merged, { kind: 'merged' }>,
 ): Promise<void> {
+  // A caller's values were never in the row.
+  const local = push.carries === 'request' && push.op === 'update' ? { ...row, ...push.patch } : row;
   const groups = new Map<string, FieldConflict[]>();
   for (const one of conflicts) {
     const name = `${one.kind} ${one.policy} ${one.outcome}`;
@@ -171,7 +173,7 @@ async function keepConflicts(
     const fields = group.map(({ property }) => property);
     const only = (content: Content | null): Content | null =>
       content === null ? null : Object.fromEntries(Object.entries(content).filter(([name]) => fields.includes(name)));
-    const values = { base: only(state.base), local: only(row), remote: only(seen.content) };
+    const values = { base: only(state.base), local: only(local), remote: only(seen.content) };
     const record = { externalId: seen.externalId, targetKey: at, remoteVersion: seen.version };
     return [{ ...record, ...values, kind, fields, policy, outcome }];
   });

@@ -128,8 +128,11 @@ function mergeProperty(input: MergeInput, property: string): Choice {
   // A partial record of an older mapping: nothing is known of this property, so nothing may be lost of it.
   if (remote === undefined) return isWritable && !isSame(local, shadow) ? KEEP_ROW : TAKE_ROW;
   if (pushed !== null && property in pushed.patch) {
-    // Sent as it stood: the source's answer is how it keeps that. Edited again since: that is still to be sent.
-    if (isSame(local, pushed.snapshot?.[property])) return TAKE_INCOMING;
+    // Sent as it stood: the source's answer is how it keeps that, unless it made nothing of it: then the edit is lost here, and
+    // kept as a conflict. Edited again since: that is still to be sent.
+    const isIgnored = base !== undefined && isSame(remote, base) && !isSame(remote, pushed.patch[property]);
+    if (isSame(local, pushed.snapshot?.[property]))
+      return isIgnored ? overruled('both_changed', 'source_wins') : TAKE_INCOMING;
     if (isSame(local, remote)) return TAKE_ROW;
     return isWritable ? KEEP_ROW : overruled('both_changed', 'source_wins');
   }

@@ -132,6 +132,18 @@ test('what was sent takes the source’s form of it, unless it was edited again 
   t.match(merged({ row: answer, incoming: answer, pushed }), { kept: [] }, 'edited into just that form');
 });
 
+test('what was sent and was not taken gives way, and is named', async (t) => {
+  const sent = { name: 'Sent' };
+  const pushed = { snapshot: { ...BASE, ...sent }, patch: sent };
+  const ignored = merge({ row: { ...BASE, ...sent }, incoming: BASE, pushed });
+  t.match(ignored, {
+    row: { name: BASE.name },
+    conflicts: [{ property: 'name', kind: 'both_changed', outcome: 'remote' }],
+  });
+  const taken = merge({ row: { ...BASE, ...sent }, incoming: { ...BASE, name: 'SENT' }, pushed });
+  t.match(taken, { row: { name: 'SENT' }, conflicts: [] });
+});
+
 test('a row that stood there first is linked where it is equal, and what it loses is named', async (t) => {
   const fresh = { base: null, shadow: null };
   t.match(merged({ ...fresh }), { row: BASE, kept: [], conflicts: [] });

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { editAtSource } from '../../../src/sync/edit-at-source.ts';
 import type { PushAnswer } from '../../../src/sync/push-answer.ts';
 import { sharePushes, writesWith } from './world.ts';
 
@@ -79,6 +80,36 @@ test('a row takes the form in which the source keeps what was sent, without anot
   await world.pushAll();
   t.equal(world.shop.sent.length, 1);
   t.same(await world.conflicts(), []);
+});
+
+test('an edit of which the source makes nothing though it answers well is taken back, and kept as a conflict', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1');
+  world.shop.normalise = ({ name: _, ...fields }) => fields;
+  await world.edited('c1', { full_name: 'Ignored', price: '3.00' });
+  await world.pushAll();
+  t.match(await world.rowOf('c1'), { full_name: 'Name c1', price: '3.00' });
+  t.match(await world.conflicts(), [
+    {
+      kind: 'both_changed',
+      fields: ['name'],
+      local: { name: 'Ignored' },
+      remote: { name: 'Name c1' },
+      outcome: 'remote',
+    },
+  ]);
+  await world.pushAll();
+  t.equal(world.shop.sent.length, 1, 'it is not sent again and again');
+});
+
+test('what a caller asked for and the source made nothing of is kept as a conflict too', async (t) => {
+  const world = await createWorld(t, { twoWay: { mode: 'source-first' } });
+  await world.known('c1');
+  world.shop.normalise = () => ({});
+  const values = { values: { name: 'Ignored' }, repeated: {} };
+  await editAtSource(world.deps, 'c1', values, { ifMatch: null, form: 'some' }, new AbortController().signal);
+  t.match(await world.rowOf('c1'), { full_name: 'Name c1' });
+  t.match(await world.conflicts(), [{ local: { name: 'Ignored' }, remote: { name: 'Name c1' }, outcome: 'remote' }]);
 });
 
 test('where the newest value wins, an edit made while a push is under way wins over an earlier change of the source', async (t) => {
