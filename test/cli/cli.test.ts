@@ -1,73 +1,9 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Test, test } from 'tap';
+import { test } from 'tap';
 import { readVersion } from '../../src/config/version.ts';
 import { packageRoot } from '../../src/lib/package-root.ts';
-import { startProgram, startServerProcess } from '../process/setup.ts';
-
-const CONFIG = `
-import { cursor, defineConfig, defineIntegration, entity, env, field, secret, signatures } from 'syncline';
-import { pgTable, text } from 'drizzle-orm/pg-core';
-import { z } from 'zod';
-
-const people = pgTable('people', { id: text('id').primaryKey(), name: text('name') });
-export default defineConfig({
-  migrations: './drizzle',
-  integrations: [
-    defineIntegration({
-      name: 'crm',
-      source: { baseUrl: env('CRM_URL') },
-      webhook: {
-        signature: signatures.hmac({ secrets: [secret('CRM_SECRET')], header: 'x-signature' }),
-        events: { '*': { entity: 'people', record: 'data' } },
-      },
-      entities: {
-        people: entity({
-          schema: z.object({ id: z.string(), name: z.string() }),
-          key: 'id',
-          version: { kind: 'none' },
-          read: {
-            list: { path: '/people', items: 'data', pagination: cursor({ param: 'after', next: 'next' }) },
-            get: { path: '/people/{id}' },
-          },
-          target: people,
-          mapping: { id: field('id'), name: field('name') },
-        }),
-      },
-    }),
-  ],
-});
-`;
-const JOURNAL = {
-  version: '7',
-  dialect: 'postgresql',
-  entries: [{ idx: 0, version: '7', when: 1_700_000_000_000, tag: '0000_people', breakpoints: true }],
-};
-
-/** A user's project outside of the package: its configuration, its migrations, and the packages that it would have installed. */
-function userProject(t: Test, config: string = CONFIG): string {
-  const folder = mkdtempSync(join(tmpdir(), 'syncline-project-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  mkdirSync(join(folder, 'node_modules'));
-  for (const name of ['drizzle-orm', 'zod']) {
-    symlinkSync(join(packageRoot(), 'node_modules', name), join(folder, 'node_modules', name));
-  }
-  mkdirSync(join(folder, 'drizzle', 'meta'), { recursive: true });
-  writeFileSync(join(folder, 'drizzle', '0000_people.sql'), 'CREATE TABLE people (id text PRIMARY KEY, name text);');
-  writeFileSync(join(folder, 'drizzle', 'meta', '_journal.json'), JSON.stringify(JOURNAL));
-  writeFileSync(join(folder, 'syncline.config.ts'), config);
-  return folder;
-}
-
-const ENVIRONMENT = { CRM_URL: 'http://127.0.0.1:9', CRM_SECRET: 'canary-crm-secret' };
-
-async function runToEnd(t: Test, args: readonly string[], environment: Record<string, string>, folder: string) {
-  const started = startProgram(t, args, environment, folder);
-  const { code } = await started.ended;
-  return { code, output: started.output() };
-}
+import { CONFIG, ENVIRONMENT, runToEnd, userProject } from './user-project.ts';
 
 test('the version is printed, and what is no command is refused', async (t) => {
   const folder = t.testdir();
@@ -126,61 +62,6 @@ test('a database that does not answer, or has no table for a target, stops the s
   t.notMatch(away.output, 'canary');
   t.equal(tableless.code, 1);
   t.match(tableless.output, /crm\.entities\.people\.target: the table .*people/);
-});
-
-test("a user's project on the embedded database", async (t) => {
-  const folder = userProject(t);
-  const migrated = await runToEnd(t, ['migrate'], ENVIRONMENT, folder);
-  t.equal(migrated.code, 0, migrated.output);
-  t.ok(existsSync(join(folder, '.syncline')), 'it lies where nothing else is said');
-
-  const options = { folder, environment: { ...ENVIRONMENT, SYNCLINE_CONFIG: '' } };
-  const server = await startServerProcess(t, options);
-  t.match(server.output(), '"database":"embedded"');
-  t.match(server.address, /^http:\/\/127\.0\.0\.1:\d+$/, 'only this machine reaches it');
-  t.equal((await fetch(`${server.address}/health/ready`)).status, 200);
-
-  await t.test('a second process on the same folder is refused and told why', async (t) => {
-    for (const command of ['serve', 'migrate']) {
-      const second = await runToEnd(t, [command], { ...ENVIRONMENT, PORT: '0' }, folder);
-      t.equal(second.code, 1, command);
-      t.match(second.output, /Syncline cannot start: .*\.syncline.*process/s);
-    }
-    t.equal((await fetch(`${server.address}/health/ready`)).status, 200, 'the first one goes on');
-  });
-
-  await t.test('a port in use is named, and gives the folder back', async (t) => {
-    const taken = createServer();
-    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-    const address = taken.address();
-    const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const dataDir = join(folder, 'other');
-    const environment = { ...ENVIRONMENT, PORT: String(port), SYNCLINE_DATA_DIR: dataDir };
-    const refused = await runToEnd(t, ['serve'], environment, folder);
-    await new Promise((resolve) => taken.close(resolve));
-    t.equal(refused.code, 1);
-    t.match(refused.output, /PORT is in use/);
-    const free = await runToEnd(t, ['migrate'], environment, folder);
-    t.equal(free.code, 0, free.output);
-  });
-
-  await t.test('SIGTERM ends it in order, and the next process opens what it left', async (t) => {
-    const ended = await server.stop();
-    t.equal(ended.code, 0);
-    t.ok(ended.tookMs < 10_000, `${ended.tookMs} ms`);
-    t.match(server.output(), /"msg":"stopping"[\s\S]*"msg":"stopped"/);
-    const next = await startServerProcess(t, options);
-    t.equal((await fetch(`${next.address}/health/ready`)).status, 200);
-    await next.kill();
-    const afterKill = await startServerProcess(t, options);
-    t.equal(
-      (await fetch(`${afterKill.address}/health/ready`)).status,
-      200,
-      'the lock of a killed process does not stay',
-    );
-    t.equal((await afterKill.stop()).code, 0);
-    for (const one of [server, next, afterKill]) t.notMatch(one.output(), 'canary');
-  });
 });
 
 const sourceProgram = join(packageRoot(), 'src', 'main.ts');
