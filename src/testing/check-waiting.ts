@@ -1,3 +1,4 @@
+import { HELD_BY_CONFLICT } from './check-sql.ts';
 import type { World } from './check-world.ts';
 
 /** Pushes of one entity that are not over, for one reason. */
@@ -22,7 +23,7 @@ export async function readWaiting({ query }: World): Promise<readonly WaitingPus
       FROM sync.outbox_pushes AS w
       LEFT JOIN LATERAL (${LAST_TRY}) AS tried ON true
       LEFT JOIN LATERAL jsonb_object_keys(coalesce(w.patch, tried.patch)) AS name ON true
-      WHERE w.state <> 'done' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`);
+      WHERE w.state <> 'done' AND NOT ${HELD_BY_CONFLICT} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`);
   return rows.map(({ entity, op, state, park_reason, error, keys, names }) => ({
     entity: String(entity),
     op: String(op),

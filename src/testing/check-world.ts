@@ -7,6 +7,7 @@ import type { IntegrationDefinition } from '../define/definition.ts';
 import { createTableSql } from '../define/table-sql.ts';
 import { type RunningServer, startServer } from '../server.ts';
 import type { Stream } from '../sync/stream.ts';
+import { HELD_BY_CONFLICT } from './check-sql.ts';
 import { redirectedTo, type StandIn } from './stand-in.ts';
 
 export type RunReport = { readonly entity: string; readonly state: string; readonly error: string | null };
@@ -110,7 +111,8 @@ const LEFT = `
     UNION ALL SELECT 'read that waits', count(*)::int FROM sync.hints
     UNION ALL SELECT 'run under way', count(*)::int FROM sync.sync_runs WHERE state IN ('queued', 'running')
     UNION ALL SELECT 'edit that waits', count(*)::int FROM sync.local_changes
-    UNION ALL SELECT 'push ' || state, count(*)::int FROM sync.outbox_pushes WHERE state IN ('ready', 'calling', 'unknown') GROUP BY state
+    UNION ALL SELECT 'push ' || state, count(*)::int FROM sync.outbox_pushes AS w
+      WHERE state IN ('ready', 'calling', 'unknown') AND NOT ${HELD_BY_CONFLICT} GROUP BY state
   ) AS work WHERE count > 0`;
 
 const rowsOf = (result: unknown): readonly Record<string, unknown>[] => {
