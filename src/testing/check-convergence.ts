@@ -282,6 +282,7 @@ function seedRecords(world: World, { entities, records, tickMs }: Settings, rand
       const record = entities[name]?.makeRecord(world.standIn.newId(), random);
       const at = Math.floor((now - random.whole(tickMs, SEEDED_HISTORY_MS)) / tickMs) * tickMs;
       if (record === undefined) continue;
+      world.standIn.histories.get(name)?.addState(ledger.form.idOf(record), record);
       if (ledger.form.order === 'counter') ledger.seed(record);
       else ledger.seed(record, at);
     }

@@ -113,7 +113,8 @@ export function createLocalEditor(parts: Parts): LocalEditor {
       const other = picked === null ? null : makeContent(picked.id);
       if (picked === null || other === null) return;
       const { id, key, content } = picked;
-      const differing = [...twoWay.writable].filter((name) => !isDeepStrictEqual(content[name], other.content[name]));
+      const seen = history.statesOf(id, 0).map((record) => contentOf(stamped(record)) ?? {});
+      const differing = newProperties(twoWay.writable, other.content, [content, ...seen]);
       const property = differing[random.whole(0, Math.max(0, differing.length - 1))];
       const value = property === undefined ? undefined : other.content[property];
       if (property === undefined || value === undefined) return;
@@ -122,7 +123,9 @@ export function createLocalEditor(parts: Parts): LocalEditor {
       const [edit] = editsOf(picked, { [property]: value }, other.normal);
       const written = await world.query(
         `UPDATE ${table} AS t SET ${columnOf(property)} = p.${columnOf(property)}
-         FROM jsonb_populate_record(NULL::${table}, ${row}::jsonb) AS p WHERE ${keyIs(key)} RETURNING 1 AS one`,
+         FROM jsonb_populate_record(NULL::${table}, ${row}::jsonb) AS p
+         WHERE ${keyIs(key)} AND to_jsonb(t.${columnOf(property)}) IS DISTINCT FROM to_jsonb(p.${columnOf(property)})
+         RETURNING 1 AS one`,
       );
       if (written.length === 0 || edit === undefined) return;
       counts.updated += 1;
@@ -170,5 +173,12 @@ export function createLocalEditor(parts: Parts): LocalEditor {
     },
   };
 }
+
+/**
+ * Properties of which none of the contents has this value. A row may still show what the record was a while ago, and to write
+ * that into it is no edit, or takes one back: nothing needs to come of it.
+ */
+export const newProperties = (names: Iterable<string>, content: Content, seen: readonly Content[]): string[] =>
+  [...names].filter((name) => !seen.some((one) => isDeepStrictEqual(one[name], content[name])));
 
 const valuesOf = <Value>(map: ReadonlyMap<string, Value>): Value[] => [...map.values()];

@@ -23,6 +23,7 @@ import { createSourceClient } from '../../src/source/client.ts';
 import type { ListDefinition } from '../../src/source/definition.ts';
 import { createMemoryLedger } from '../../src/source/rate-limit/ledger.ts';
 import { resolveSource } from '../../src/source/resolve.ts';
+import { newProperties } from '../../src/testing/check-local-edits.ts';
 import { createSourceEditor } from '../../src/testing/check-source-edits.ts';
 import { createCounters } from '../../src/testing/counters.ts';
 import type { JsonObject } from '../../src/testing/json.ts';
@@ -330,4 +331,14 @@ test('fields that follow from others follow every change of a record', async (t)
   records?.seed({ id: '1', name: 'a', rev: 0 });
   records?.prepareUpdate('1', (record) => ({ ...record, name: 'b' }))?.();
   t.match(records?.records.get('1')?.record, { name: 'b', shout: 'B' });
+});
+
+test('what a record was before is not written into its row as an edit: that would be none, or take one back', (t) => {
+  const seen = [
+    { name: 'Ada', email: 'ada@example.com' },
+    { name: 'Grace', email: null },
+  ];
+  t.strictSame(newProperties(['name', 'email'], { name: 'Barbara', email: null }, seen), ['name']);
+  t.strictSame(newProperties(['name', 'email'], { name: 'Ada', email: 'b@example.com' }, seen), ['email']);
+  t.end();
 });
