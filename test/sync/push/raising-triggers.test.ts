@@ -32,7 +32,7 @@ test('a user’s trigger that raises where a row is written again holds up that 
   await refuse(t, world, { on: 'INSERT', when: `NEW.id = 'c1'` });
   t.match(await world.push(), { looked: 2, parked: 1, settled: 1 });
   t.equal(world.shop.records.get('c2')?.name, 'New');
-  t.match(await world.states(), ['delete parked cannot_settle', 'update done']);
+  t.match((await world.states()).sort(), ['delete parked cannot_settle', 'update done']);
 });
 
 test('a trigger that fails for want of a table holds up its row alone, and the row goes on once that is there', async (t) => {
