@@ -59,7 +59,7 @@ export async function connectEmbedded(options: EmbeddedOptions): Promise<Databas
 }
 
 /** The folder is ours alone, so only this process can be in the way: one piece of work after the other, whatever its name. */
-function createQueue(db: Db): Database['exclusively'] {
+export function createQueue(db: Db): Database['exclusively'] {
   let last: Promise<unknown> = Promise.resolve();
   return (_name, work) => {
     const next = last.then(() => work(db));

@@ -92,7 +92,7 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
   const since = addMs(await tx.now(), -twoWay.budget.perMs);
   const callCounts = await tx.countCalls(keys, since);
   const calls: Claimed[] = [];
-  const unneeded: string[] = [];
+  const over: string[] = [];
   let looked = 0;
   let parked = 0;
   for (const { id } of due) {
@@ -113,16 +113,13 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
       calls: callCounts.get(targetKey) ?? 0,
       deleteHold,
     });
-    if (claim.kind === 'drop' && claim.undo.length === 0) {
-      unneeded.push(targetKey);
-      continue;
-    }
     const done = await carryOut(tx, deps, { push, state, row: rows.get(targetKey) ?? null }, claim);
     if (done === 'parked') parked++;
+    else if (done === 'over') over.push(targetKey);
     else if (done !== null) calls.push(done);
   }
-  await tx.dropParked(unneeded);
-  await tx.dropPushes(unneeded);
+  await tx.dropParked(over);
+  await tx.dropPushes(over);
   return { calls, looked, parked };
 }
 
@@ -132,12 +129,13 @@ type Subject = {
   readonly row: Push['snapshot'];
 };
 
+/** `over`: nothing is left to be sent of the row; all such pushes are ended together. */
 async function carryOut(
   tx: RecordTx,
   deps: PushDeps,
   { push, state, row }: Subject,
   claim: Claim,
-): Promise<Claimed | 'parked' | null> {
+): Promise<Claimed | 'parked' | 'over' | null> {
   switch (claim.kind) {
     case 'leave':
       return null;
@@ -146,15 +144,11 @@ async function carryOut(
       return 'parked';
     case 'drop':
       if (state !== null && row !== null) await takeBack(tx, { state, row, properties: claim.undo });
-      await tx.dropParked([push.targetKey]);
-      await tx.finishPush(push, { to: 'done' });
-      return null;
+      return 'over';
     case 'restore':
       if (state !== null)
         await restoreRow(tx, deps.stream, { state, targetKey: push.targetKey, content: claim.content });
-      await tx.dropParked([push.targetKey]);
-      await tx.finishPush(push, { to: 'done' });
-      return null;
+      return 'over';
     case 'reread':
       await tx.finishPush(push, { to: 'done' });
       if (state !== null) await wantRead(tx, state.externalId);

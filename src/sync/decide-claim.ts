@@ -3,6 +3,7 @@ import type { ParkReason, Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { DeleteHold } from '../store/streams.ts';
 import { dirtyProperties, isWhole } from './merge.ts';
+import { pick } from './pick.ts';
 import { ifMatchOf } from './push-request.ts';
 import type { TwoWay } from './two-way.ts';
 
@@ -124,6 +125,3 @@ function withinBudget({ twoWay: { budget }, calls }: ClaimInput, call: Claim): C
   const words = `${calls} calls for one row within ${budget.perMs / 1_000} s: something here edits it at each of our writes`;
   return { kind: 'park', reason: 'loop_suspected', words };
 }
-
-const pick = (row: Content, properties: ReadonlySet<string>): Content =>
-  Object.fromEntries(Object.entries(row).filter(([property]) => properties.has(property)));

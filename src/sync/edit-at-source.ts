@@ -15,6 +15,7 @@ import type { EditForm, EditValues } from './edit-values.ts';
 import type { PushFate } from './finish-push.ts';
 import { brakeRemovals } from './mass-delete.ts';
 import { isSame } from './merge.ts';
+import { pick } from './pick.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
 import { editedOf, ifMatchOf, makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
@@ -211,6 +212,3 @@ function toAtSource(pushId: string, fate: PushFate): AtSource {
       return { kind: 'unknown', pushId };
   }
 }
-
-const pick = (content: Content, properties: ReadonlySet<string>): Content =>
-  Object.fromEntries(Object.entries(content).filter(([property]) => properties.has(property)));

@@ -1,6 +1,7 @@
 import { isRowFault } from '../db/failure.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { MissingRow, RecordTx } from './record-store.ts';
+import { operatorEntry } from './tell-operator.ts';
 
 const BATCH_ROWS = 200;
 /** Rows that one call works off; what is left is worked off by another. */
@@ -107,15 +108,10 @@ const tell = (
   correlationId: string,
 ): Promise<void> =>
   tx.appendHistory(
-    missing.map(({ externalId }) => ({
-      externalId,
-      channel: 'manual',
-      origin: { kind: 'operator', id: what },
-      decision: 'push',
-      reason: 'mass_delete',
-      version: null,
-      hash: null,
-      appliedSeq: null,
-      correlationId,
-    })),
+    missing.map(({ externalId }) =>
+      operatorEntry(
+        { externalId, version: null, appliedSeq: null },
+        { what, decision: 'push', reason: 'mass_delete', correlationId },
+      ),
+    ),
   );

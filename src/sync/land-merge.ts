@@ -1,11 +1,12 @@
-import type { NewConflict } from '../model/conflict.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Content, Observation } from '../model/observation.ts';
 import type { HeldPush } from '../model/push.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
+import { keyOf } from './fold.ts';
 import { editsOf, stampOf } from './land-records.ts';
 import { lookAgain } from './look-again.ts';
-import { type FieldConflict, isSame, type Merged, mergeRecord, shadowAfter } from './merge.ts';
+import { isSame, type Merged, mergeRecord, shadowAfter } from './merge.ts';
+import { keptConflicts } from './merge-conflicts.ts';
 import type { TwoWayStream } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 
@@ -64,7 +65,7 @@ export async function landMerge(
   const shadow = shadowAfter(merged, content, stored);
   const next = liveState(stream, held, { base: content, shadow, isEffective });
   await tx.saveStates([next]);
-  await keepConflicts(tx, held, { at, row }, merged);
+  await keepConflicts(tx, held, { at, row, content }, merged);
   const look = lookOf(held, keyOf(next));
   // What was captured under the key that the row had is known under its new one from here on only.
   if (merged.kept.size > 0) await lookAgain(tx, { ...look, editedAt: editedAt ?? look.editedAt });
@@ -90,8 +91,6 @@ async function landRow(tx: RecordTx, from: string, to: string, content: Content)
   if (from !== to) return (await tx.rekeyRow(from, content)) ?? content;
   return (await tx.writeRows([content])).get(to) ?? content;
 }
-
-export const keyOf = (state: RecordState): string => state.targetKey ?? state.externalId;
 
 /** Key of the row that a record with this content lives in. */
 export const keyIn = ({ target }: TwoWayStream, externalId: string, content: Content): string =>
@@ -156,27 +155,13 @@ async function openConflict(
 async function keepConflicts(
   tx: RecordTx,
   { push, seen, state }: Held,
-  { at, row }: { at: string; row: Content },
+  { at, row, content }: { at: string; row: Content; content: Content },
   { conflicts }: Extract<Merged, { kind: 'merged' }>,
 ): Promise<void> {
   // A caller's values were never in the row.
   const local = push.carries === 'request' && push.op === 'update' ? { ...row, ...push.patch } : row;
-  const groups = new Map<string, FieldConflict[]>();
-  for (const one of conflicts) {
-    const name = `${one.kind} ${one.policy} ${one.outcome}`;
-    groups.set(name, [...(groups.get(name) ?? []), one]);
-  }
-  const kept = [...groups.values()].flatMap((group): NewConflict[] => {
-    const [first] = group;
-    if (first === undefined) return [];
-    const { kind, policy, outcome } = first;
-    const fields = group.map(({ property }) => property);
-    const only = (content: Content | null): Content | null =>
-      content === null ? null : Object.fromEntries(Object.entries(content).filter(([name]) => fields.includes(name)));
-    const values = { base: only(state.base), local: only(local), remote: only(seen.content) };
-    const record = { externalId: seen.externalId, targetKey: at, remoteVersion: seen.version };
-    return [{ ...record, ...values, kind, fields, policy, outcome }];
-  });
+  const of = { externalId: seen.externalId, targetKey: at, remoteVersion: seen.version };
+  const kept = keptConflicts(conflicts, of, { base: state.base, local, remote: content });
   if (kept.length > 0) await tx.recordConflicts(kept);
 }
 

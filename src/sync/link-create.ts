@@ -1,5 +1,6 @@
 import type { Content } from '../model/observation.ts';
-import { type Held, keyIn, keyOf, landMerge, note } from './land-merge.ts';
+import { keyOf } from './fold.ts';
+import { type Held, keyIn, landMerge, note } from './land-merge.ts';
 import { wantRead } from './look-again.ts';
 import { isSame } from './merge.ts';
 import { decideOrder, orderByInterval } from './order.ts';

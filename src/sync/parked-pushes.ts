@@ -4,6 +4,7 @@ import type { RecordState } from '../model/record-state.ts';
 import { inOneTransaction, type Refused } from './edit.ts';
 import { wantRead } from './look-again.ts';
 import { dirtyProperties } from './merge.ts';
+import { pick } from './pick.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 import { restoreRow } from './restore-rows.ts';
@@ -163,6 +164,3 @@ async function tell(
 ): Promise<void> {
   if (state !== null) await tellOperator(tx, state, { what, decision: 'push', reason, correlationId });
 }
-
-const pick = (content: Content, properties: readonly string[]): Content =>
-  Object.fromEntries(Object.entries(content).filter(([property]) => properties.includes(property)));

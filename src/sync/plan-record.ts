@@ -4,7 +4,8 @@ import type { Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { keyOf } from './fold.ts';
-import { dirtyProperties, type FieldConflict, isLocalNewer, mergeRecord, shadowAfter } from './merge.ts';
+import { dirtyProperties, isLocalNewer, mergeRecord, shadowAfter } from './merge.ts';
+import { keptConflicts } from './merge-conflicts.ts';
 import type { TwoWay } from './two-way.ts';
 
 /** One record of which something newer was accepted, and what stands here. */
@@ -108,13 +109,7 @@ function planMerge(input: PlanInput, content: Content, row: NonNullable<PlanInpu
     write: isMoved ? { kind: 'rekey', from: row.key, content: merged.row } : { kind: 'put', content: merged.row },
     stateOf: (stored) => ({ ...next, shadow: stored === null ? null : shadowAfter(merged, content, stored) }),
     pushes: merged.kept.size > 0 ? keyOf(next) : null,
-    conflicts: grouped(merged.conflicts).map(([{ kind, policy, outcome }, fields]) => ({
-      ...conflictOf(input, kind, policy, outcome),
-      fields,
-      base: base === null ? null : pick(base, fields),
-      local: pick(row.content, fields),
-      remote: pick(content, fields),
-    })),
+    conflicts: keptConflicts(merged.conflicts, identityOf(input), { base, local: row.content, remote: content }),
     result: 'applied',
   };
 }
@@ -194,38 +189,16 @@ function sideOf(input: PlanInput, policy: ConflictPolicy, canTell: boolean): 'lo
   }
 }
 
-type Group = Pick<FieldConflict, 'kind' | 'policy' | 'outcome'>;
-
-/** One conflict for all properties that ended alike. */
-function grouped(conflicts: readonly FieldConflict[]): (readonly [Group, string[]])[] {
-  const groups = new Map<string, readonly [Group, string[]]>();
-  for (const { property, ...group } of conflicts) {
-    const name = `${group.kind} ${group.policy} ${group.outcome}`;
-    const known = groups.get(name);
-    if (known === undefined) groups.set(name, [group, [property]]);
-    else known[1].push(property);
-  }
-  return [...groups.values()];
-}
-
-const conflictOf = (
-  { before, next, row }: PlanInput,
-  kind: ConflictKind,
-  policy: ConflictPolicy,
-  outcome: ConflictOutcome | null,
-) => ({
+/** Of which record and row a conflict is, and what was seen of it. */
+const identityOf = ({ before, next, row }: PlanInput) => ({
   externalId: next.externalId,
   targetKey: row?.key ?? keyOf(before.status === 'none' ? next : before),
-  kind,
   remoteVersion: next.status === 'tombstone' ? next.tombVersion : next.version,
+});
+
+const conflictOf = (input: PlanInput, kind: ConflictKind, policy: ConflictPolicy, outcome: ConflictOutcome | null) => ({
+  ...identityOf(input),
+  kind,
   policy,
   outcome,
 });
-
-const pick = (content: Content, properties: readonly string[]): Content =>
-  Object.fromEntries(
-    properties.flatMap((property) => {
-      const value = content[property];
-      return value === undefined ? [] : [[property, value]];
-    }),
-  );

@@ -10,6 +10,7 @@ import { applyBatch } from './apply.ts';
 import type { SyncDeps } from './deps.ts';
 import { observe, observeAbsence, type Sight } from './observe.ts';
 import type { Stream } from './stream.ts';
+import { operatorEntry } from './tell-operator.ts';
 
 /**
  * What a retry led to. `read`: the record is being read again. `delivery`: its delivery is worked on again. `applied`: the
@@ -62,17 +63,10 @@ async function tell(
 ): Promise<void> {
   if (entity === null || externalId === null) return;
   await appendHistory(tx, { integration, entity }, [
-    {
-      externalId,
-      channel: 'manual',
-      origin: { kind: 'operator', id: what },
-      decision: 'quarantine',
-      reason: errorCode,
-      version,
-      hash: null,
-      appliedSeq: null,
-      correlationId,
-    },
+    operatorEntry(
+      { externalId, version, appliedSeq: null },
+      { what, decision: 'quarantine', reason: errorCode, correlationId },
+    ),
   ]);
 }
 

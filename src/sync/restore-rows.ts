@@ -1,6 +1,7 @@
-import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
 import type { RecordState } from '../model/record-state.ts';
+import { keyOf } from './fold.ts';
+import { pick } from './pick.ts';
 import type { TwoWayStream } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 
@@ -14,7 +15,7 @@ export async function takeBack(
 ): Promise<Content> {
   const { shadow, base } = state;
   if (properties.length === 0 || shadow === null) return row;
-  const targetKey = state.targetKey ?? state.externalId;
+  const targetKey = keyOf(state);
   const written = await tx.writeRows([{ ...row, ...pick(shadow, properties) }]);
   const stored = written.get(targetKey) ?? row;
   await tx.saveStates([{ ...state, shadow: { ...shadow, ...pick(stored, properties) } }]);
@@ -58,13 +59,4 @@ export async function restoreRow(
       outcome: 'remote',
     },
   ]);
-}
-
-function pick(content: Content, properties: readonly string[]): Content {
-  const picked: Record<string, JsonValue> = {};
-  for (const property of properties) {
-    const value = content[property];
-    if (value !== undefined) picked[property] = value;
-  }
-  return picked;
 }

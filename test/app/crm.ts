@@ -7,6 +7,7 @@ import type { WriteDefinition } from '../../src/define/write.ts';
 import { env } from '../../src/lib/setting.ts';
 import { constant, field, syncedAt } from '../../src/mapping/field.ts';
 import { cursor } from '../../src/source/pagination/cursor.ts';
+import { createGate } from '../helpers/gate.ts';
 import { listenFor } from '../helpers/listen.ts';
 
 /** What the tests of edits through the API work with: one entity that takes writes, in a table with columns of most kinds. */
@@ -192,11 +193,14 @@ export async function startCrm(t: Test): Promise<Crm> {
 
 const normal = (one: Contact): Contact => ({ ...one, name: one.name?.trim() ?? null });
 
-/** Holds something back until it is opened. */
-export function createGate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
+/** Writes arrive and are not carried out until they are released. `called`: the first of them has arrived. */
+export function holdWrites(crm: Pick<Crm, 'gate'>, isHeld: (call: Call) => boolean = () => true) {
+  const [called, gate] = [createGate(), createGate()];
+  crm.gate = async (call) => {
+    if (!isHeld(call)) return undefined;
+    called.open();
+    await gate.opened;
+    return undefined;
+  };
+  return { called: called.opened, release: gate.open };
 }

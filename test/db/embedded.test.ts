@@ -8,6 +8,7 @@ import { failureKind } from '../../src/db/failure.ts';
 import { migrateDatabase, migrationState } from '../../src/db/migrate.ts';
 import { queryRows } from '../../src/db/query.ts';
 import { migratedDump, silentLog } from '../helpers/database.ts';
+import { createGate } from '../helpers/gate.ts';
 
 test('what was committed is there after the database was closed and opened again', async (t) => {
   const dataDir = `${t.testdir()}/not/yet/there`;
@@ -44,7 +45,7 @@ test('statements made outside of a transaction wait until it ends', async (t) =>
   const { db, close } = await connectEmbedded({ dataDir: IN_MEMORY, dump: await migratedDump(), log: silentLog });
   t.teardown(close);
   const order: string[] = [];
-  const { promise: gate, open } = createGate();
+  const { opened: gate, open } = createGate();
   const first = db.transaction(async (tx) => {
     await tx.execute(sql`SELECT 1`);
     await gate;
@@ -112,12 +113,4 @@ async function logBytes(client: { query(sql: string): Promise<{ rows: unknown[] 
   );
   const row: unknown = rows[0];
   return typeof row === 'object' && row !== null && 'bytes' in row ? Number(row.bytes) : 0;
-}
-
-function createGate() {
-  let open = () => {};
-  const promise = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { promise, open };
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { t as root } from 'tap';
 import type { Database } from '../../src/db/connect.ts';
-import { IN_MEMORY } from '../../src/db/embedded.ts';
+import { createQueue, IN_MEMORY } from '../../src/db/embedded.ts';
 import { type EmbeddedClient, openEmbeddedClient } from '../../src/db/embedded-client.ts';
 import { DatabaseError } from '../../src/db/errors.ts';
 import { openDb, type SqlClient } from '../../src/db/session.ts';
@@ -26,18 +26,13 @@ export async function borrowEmbedded(dump: () => Promise<Uint8Array>): Promise<D
   const instance = idle.pop() ?? (await start(await dump()));
   const { client, returned } = lend(instance.client);
   const db = openDb(client);
-  let last: Promise<unknown> = Promise.resolve();
   let closing: Promise<void> | null = null;
   return {
     kind: 'embedded',
     db,
     ingestDb: db,
     serverVersion: instance.client.serverVersion,
-    exclusively: (_name, work) => {
-      const next = last.then(() => work(db));
-      last = next.catch(() => {});
-      return next;
-    },
+    exclusively: createQueue(db),
     close: () => {
       closing ??= returned().then(() => takeBack(instance));
       return closing;

@@ -9,6 +9,7 @@ import {
   until,
 } from '../app/setup.ts';
 import { customer, event, shopDefinition, signShop, silentDefinition, startShopApi } from '../app/shop.ts';
+import { createGate } from '../helpers/gate.ts';
 
 type RunDocument = {
   readonly id: string;
@@ -29,15 +30,6 @@ async function deliver(app: TestApp, type: string, data: unknown): Promise<void>
   const body = event(type, data);
   const response = await app.post('/webhooks/shop', body, signShop(body));
   if (response.status !== 202) throw new Error(`Not accepted: ${response.status}`);
-}
-
-/** Holds the list's answers back until released. */
-function createGate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 test('health tells liveness and readiness apart', async (t) => {

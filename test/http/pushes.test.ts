@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { contact, createGate } from '../app/crm.ts';
+import { contact, holdWrites } from '../app/crm.ts';
 import { expectProblem, until } from '../app/setup.ts';
 import { type Answer, json, load, type PushDocument, reconcile, startWorld } from './crm-world.ts';
 
@@ -72,15 +72,9 @@ test('pushes that wait for a person', async (t) => {
     'while a write is under way, none of its row is discarded, neither a waiting nor a parked one',
     async (t) => {
       const parked = await park('c2', { age: 77 });
-      const gate = createGate();
-      const called = createGate();
-      crm.gate = async () => {
-        called.open();
-        await gate.opened;
-        return undefined;
-      };
+      const write = holdWrites(crm);
       await send('PATCH', '/records/crm/contacts/c2', { age: 40 });
-      await called.opened;
+      await write.called;
       const { push } = await json<Answer>(send('PATCH', '/records/crm/contacts/c2', { name: 'later' }));
       t.equal(push?.state, 'ready');
       for (const { id } of [push as PushDocument, parked]) {
@@ -89,7 +83,7 @@ test('pushes that wait for a person', async (t) => {
       }
       t.match(await read('c2'), { row: { age: 40, name: 'later' } });
       const before = crm.writes.length;
-      gate.open();
+      write.release();
       crm.gate = () => undefined;
       await until('both edits are there', () => crm.records.get('c2')?.name === 'later');
       await until('all is settled', async () => (await read('c2')).twoWay?.dirty.length === 0);

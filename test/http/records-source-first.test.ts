@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import { field } from '../../src/mapping/field.ts';
 import { lowercase } from '../../src/mapping/transforms/text.ts';
-import { contact, createGate } from '../app/crm.ts';
+import { contact, holdWrites } from '../app/crm.ts';
 import { expectProblem, until } from '../app/setup.ts';
 import { type Answer, json, load, type PushDocument, reconcile, startWorld } from './crm-world.ts';
 
@@ -10,17 +10,11 @@ test('edits of streams that write source-first', async (t) => {
   await load(app, crm, ['c0', 'c1', 'c2', 'c3', 'c4', 'c5']);
 
   await t.test('the row changes once the source has, to what the source made of it', async (t) => {
-    const gate = createGate();
-    const called = createGate();
-    crm.gate = async () => {
-      called.open();
-      await gate.opened;
-      return undefined;
-    };
+    const write = holdWrites(crm);
     const answer = send('PATCH', '/records/crm/contacts/c0', { name: '  Ann ' });
-    await called.opened;
+    await write.called;
     t.equal((await read('c0')).row?.name, 'Name of c0');
-    gate.open();
+    write.release();
     const response = await answer;
     crm.gate = () => undefined;
     t.equal(response.status, 200);
@@ -117,17 +111,11 @@ test('an edit made here while a record is being deleted there is kept, or stands
   for (const conflict of ['source_wins', 'target_wins'] as const) {
     const { crm, app, send, read } = await startWorld(t, { mode: 'source-first', conflict });
     await load(app, crm, ['c0', 'c1']);
-    const gate = createGate();
-    const called = createGate();
-    crm.gate = async () => {
-      called.open();
-      await gate.opened;
-      return undefined;
-    };
+    const write = holdWrites(crm);
     const removed = send('DELETE', '/records/crm/contacts/c0');
-    await called.opened;
+    await write.called;
     await app.sql(`UPDATE crm_contacts SET age = 77 WHERE external_id = 'c0'`);
-    gate.open();
+    write.release();
     crm.gate = () => undefined;
     t.equal((await removed).status, 200);
     t.equal((await send('DELETE', '/records/crm/contacts/c1')).status, 200);

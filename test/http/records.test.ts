@@ -1,6 +1,7 @@
 import { test } from 'tap';
-import { contact, createGate } from '../app/crm.ts';
+import { contact, holdWrites } from '../app/crm.ts';
 import { expectProblem, until } from '../app/setup.ts';
+import { createGate } from '../helpers/gate.ts';
 import { type Answer, json, load, type RecordDocument, reconcile, startWorld } from './crm-world.ts';
 
 test('editing records', async (t) => {
@@ -124,19 +125,12 @@ test('editing records', async (t) => {
   );
 
   await t.test('an edit during a call reaches the source after it, by a call of its own', async (t) => {
-    const gate = createGate();
-    const called = createGate();
-    crm.gate = async ({ path, body }) => {
-      if (path !== '/contacts/c7' || !('age' in (body as object))) return undefined;
-      called.open();
-      await gate.opened;
-      return undefined;
-    };
+    const write = holdWrites(crm, ({ path, body }) => path === '/contacts/c7' && 'age' in (body as object));
     await send('PATCH', '/records/crm/contacts/c7', { age: 61 });
-    await called.opened;
+    await write.called;
     const during = await send('PATCH', '/records/crm/contacts/c7', { name: 'later' });
     t.equal(during.status, 202);
-    gate.open();
+    write.release();
     await until(
       'both have arrived',
       () => crm.records.get('c7')?.name === 'later' && crm.records.get('c7')?.age === 61,
@@ -287,22 +281,15 @@ test('creating records', async (t) => {
 
 test('edits while a record is being created', async (t) => {
   const { crm, app, send, read } = await startWorld(t);
-  const gate = createGate();
-  const called = createGate();
-  crm.gate = async ({ method }) => {
-    if (method !== 'POST') return undefined;
-    called.open();
-    await gate.opened;
-    return undefined;
-  };
+  const write = holdWrites(crm, ({ method }) => method === 'POST');
   const { record } = await json<Answer>(send('POST', '/records/crm/contacts', { email: 'a@example.com' }));
   const path = `/records/crm/contacts/${record?.twoWay?.key}`;
-  await called.opened;
+  await write.called;
   const removed = await expectProblem(t, await send('DELETE', path), 409);
   t.equal(removed.type, 'urn:syncline:problem:push-in-flight');
   const edited = send('PATCH', `${path}?wait=true`, { age: 5 });
   await until('it waits', async () => (await app.get(path).then((one) => json<RecordDocument>(one))).row?.age === 5);
-  gate.open();
+  write.release();
   const answer = await edited;
   t.equal(answer.status, 200);
   t.match(await json<Answer>(answer), { record: { id: 'new1', row: { age: 5 } }, push: { outcome: 'confirmed' } });

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { test } from 'tap';
 import { until } from '../app/setup.ts';
 import { customer, event, listedCursors, signShop, startShopApi } from '../app/shop.ts';
+import { createGate } from '../helpers/gate.ts';
 import { skipWithoutPostgres } from '../helpers/postgres.ts';
 import { createShopDatabase } from './database.ts';
 import { startServerProcess } from './setup.ts';
@@ -134,11 +135,3 @@ test('a run whose holder is stopped past its lease is taken over, and the old ho
   t.match(await run(), { pages: 5, seen: 45, inserted: 45 });
   t.equal((await heir.stop()).code, 0);
 });
-
-function createGate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
-}

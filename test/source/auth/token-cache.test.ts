@@ -4,20 +4,12 @@ import type { AuthDeps } from '../../../src/source/auth/authenticator.ts';
 import { createTokenCache, type Grant, type GrantedTokens } from '../../../src/source/auth/token-cache.ts';
 import { createMemoryTokenStore, type TokenSet, type TokenStore } from '../../../src/source/auth/token-store.ts';
 import { SourceError } from '../../../src/source/error.ts';
+import { createGate } from '../../helpers/gate.ts';
 import { collectLog, failure, type LogLine, never, START_MS } from '../setup.ts';
 import { createRotatingProvider, refusedGrant } from './rotating-provider.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_S = 3_600;
-
-type Gate = { readonly opened: Promise<void>; open(): void };
-function createGate(): Gate {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
 
 function createDeps(options: { store?: TokenStore; clock?: { nowMs: number } } = {}) {
   const clock = options.clock ?? { nowMs: START_MS };

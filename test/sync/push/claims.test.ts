@@ -2,6 +2,7 @@ import file, { test } from 'tap';
 import { claimPushes } from '../../../src/sync/claim-pushes.ts';
 import { editAtSource } from '../../../src/sync/edit-at-source.ts';
 import type { PushDeps } from '../../../src/sync/push-deps.ts';
+import { createGate } from '../../helpers/gate.ts';
 import { sharePushes } from './world.ts';
 
 const createWorld = sharePushes(file);
@@ -16,14 +17,6 @@ function beforeTransaction(deps: PushDeps, number: number, work: () => Promise<v
     return await deps.store.transaction(flow);
   };
   return { ...deps, store: { transaction } };
-}
-
-function createGate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 test('a request that begins after a push of its row was found due is waited for, and the row keeps its edit', async (t) => {
