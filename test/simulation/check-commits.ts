@@ -109,10 +109,10 @@ function showsBase({ base, version }: RecordState, { fields, version: shown }: M
   return (version === null || shown === null || version === shown) && isMapped(base, fields);
 }
 
-/** Under either revision of the mapping. */
+/** Under any of the mappings. */
 export const isMapped = (content: Content, fields: { readonly [name: string]: unknown }): boolean =>
   content.a === (fields.a ?? null) &&
   content.n === (fields.n ?? null) &&
   content.d === (fields.d ?? null) &&
   content.ref === (fields.ref ?? null) &&
-  (content.b === (fields.b ?? null) || content.b === `[${fields.b}]`);
+  (content.b === undefined || content.b === (fields.b ?? null) || content.b === `[${fields.b}]`);

@@ -1,3 +1,4 @@
+import type { Instant } from '../../src/model/instant.ts';
 import type { Content } from '../../src/model/observation.ts';
 import { type Field, isSameContent } from './shape.ts';
 import { type Fields, lastMoment } from './source-history.ts';
@@ -123,13 +124,17 @@ function checkWrites(world: World, report: Report): void {
 /** Nothing is written, or deleted, that nobody has edited, or removed. */
 function checkFields(world: World, report: Report): void {
   const { writes, users, configuration } = world;
-  const edited = new Set(users.edits.map(({ row, field }) => `${originOf(world, row)} ${field}`));
-  for (const { write, recordId } of writes.executed) {
+  const edited = new Map<string, Instant>();
+  for (const { row, field, at } of users.edits) {
+    const name = `${originOf(world, row)} ${field}`;
+    edited.set(name, Math.min(edited.get(name) ?? at, at));
+  }
+  for (const { write, recordId, at } of writes.executed) {
     const origin = originOf(world, recordId);
     const sendsAll = write.op === 'create' || configuration.twoWay?.sends === 'record';
     const fields = write.op === 'delete' ? [null] : sendsAll ? [] : Object.keys(write.fields);
     for (const field of fields)
-      if (!edited.has(`${origin} ${field}`))
+      if ((edited.get(`${origin} ${field}`) ?? Number.POSITIVE_INFINITY) > at)
         report(
           'I7',
           `${recordId}: ${field === null ? 'deleted, and nobody removed its row' : `nobody edited ${field}`}`,

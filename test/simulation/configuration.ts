@@ -21,8 +21,10 @@ export type Configuration = {
   readonly rates: Partial<Record<FaultKind, number>>;
   /** Half the records' states, and rows, are damaged before the end (mirrors). */
   readonly isDamaged: boolean;
-  /** The mapping is changed halfway. */
-  readonly changesMapping: boolean;
+  /** Before the end `b` is shown otherwise; or it is mapped from halfway on, and was not before. */
+  readonly mapping: 'stays' | 'shows_otherwise' | 'maps_more';
+  /** Where shares of records are counted, or a list is to take long. */
+  readonly hasManyRecords: boolean;
   /** Many records vanish from the source's answers for a while, as with credentials that lost a right. */
   readonly hidesRecords: boolean;
   /** Nothing orders its changes for sure: steps back are possible, and mended. */
@@ -107,7 +109,8 @@ export function configure(name: string, over: Over): Configuration {
     isSigned: true,
     deletions: { maxShare: 1, minimum: 100 },
     isDamaged: false,
-    changesMapping: false,
+    mapping: 'stays',
+    hasManyRecords: false,
     hidesRecords: false,
     isWeak: false,
     ...over,

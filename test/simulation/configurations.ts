@@ -53,6 +53,11 @@ const MIRRORS: readonly Configuration[] = [
     shape: { versionKind: 'none', payload: 'thin', canUndelete: true },
   }),
   configure('no versions, offset pages', { shape: { versionKind: 'none', paging: 'offset' } }),
+  configure('timestamps, offset pages, many records', {
+    hasManyRecords: true,
+    shape: { versionKind: 'timestamp', paging: 'offset' },
+    rates: { crash: 0, crash_in_transaction: 0, pause: 0, list_timeout: 0, long_wait: 0.02 },
+  }),
   configure('no versions, unsigned webhooks', { isSigned: false, shape: { versionKind: 'none', canUndelete: true } }),
   configure('counter, unsigned webhooks, hooks', {
     ending: 'hooks',
@@ -62,8 +67,12 @@ const MIRRORS: readonly Configuration[] = [
   configure('counter, damaged states', { isDamaged: true, shape: { versionKind: 'counter' } }),
   configure('timestamps, damaged states', { isDamaged: true, shape: { versionKind: 'timestamp', canUndelete: true } }),
   configure('no versions, damaged states', { isDamaged: true, shape: { versionKind: 'none', canUndelete: true } }),
-  configure('counter, mapping changed', { changesMapping: true, shape: { versionKind: 'counter', canUndelete: true } }),
+  configure('counter, mapping changed', {
+    mapping: 'shows_otherwise',
+    shape: { versionKind: 'counter', canUndelete: true },
+  }),
   configure('counter, rights lost for a while', {
+    hasManyRecords: true,
     hidesRecords: true,
     isWeak: true,
     deletions: { maxShare: 0.1, minimum: 1 },
@@ -179,7 +188,18 @@ const TWO_WAYS: readonly Configuration[] = [
   configure('two-way, refused values', { twoWay: {}, shape: { ...KEYS, refuses: true } }),
   configure('two-way, edits joined', { twoWay: { debounceMs: 500 }, shape: { ...KEYS, ifMatch: 'version' } }),
   configure('two-way, whole records sent', { twoWay: { sends: 'record' }, shape: { ...KEYS, ifMatch: 'version' } }),
-  configure('two-way, mapping changed', { changesMapping: true, twoWay: {}, shape: { ...KEYS } }),
+  configure('two-way, mapping changed', { mapping: 'shows_otherwise', twoWay: {}, shape: { ...KEYS } }),
+  // Requests that are bound to a version are sent without a read before them.
+  configure('two-way, a property mapped halfway', {
+    mapping: 'maps_more',
+    twoWay: {},
+    shape: { ...KEYS, ifMatch: 'version' },
+  }),
+  configure('two-way, timestamps, a property mapped halfway', {
+    mapping: 'maps_more',
+    twoWay: { policy: 'target_wins' },
+    shape: { ...KEYS, versionKind: 'timestamp', normalises: true },
+  }),
   configure('two-way, unsigned webhooks, keys', { isSigned: false, twoWay: {}, shape: { ...KEYS, canUndelete: true } }),
   configure('two-way, zombies, keys', { twoWay: {}, shape: { ...KEYS, hasZombies: true } }),
 ];

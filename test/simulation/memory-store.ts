@@ -3,6 +3,7 @@ import type { Conflict, NewConflict } from '../../src/model/conflict.ts';
 import type { Instant } from '../../src/model/instant.ts';
 import { blankState, type RecordState } from '../../src/model/record-state.ts';
 import type { RecordStore, RecordTx } from '../../src/sync/record-store.ts';
+import type { Stream } from '../../src/sync/stream.ts';
 import type { Actor } from './actors.ts';
 import type { Clock } from './clock.ts';
 import { conflictsOf } from './memory-conflicts.ts';
@@ -44,6 +45,7 @@ export type MemoryDeps = {
   readonly clock: Clock;
   readonly table: UserTable;
   readonly canGet: boolean;
+  readonly stream: () => Stream;
   readonly newId: () => string;
   readonly onCommit: (commit: Commit) => void;
 };

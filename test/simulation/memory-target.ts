@@ -1,11 +1,13 @@
 import type { Content } from '../../src/model/observation.ts';
 import type { RecordTx } from '../../src/sync/record-store.ts';
 import { lockTimeout, type MemoryDeps, type Recording, uniqueViolation } from './memory-store.ts';
-import { isSameContent, keyOf } from './shape.ts';
+import { isSameContent, keyOf, PROPERTIES } from './shape.ts';
+
+const BLANK: Content = Object.fromEntries(PROPERTIES.map((name) => [name, null]));
 
 /** The user's table, with what our own writes of it look like to its triggers. */
 export function targetOf(
-  { tables, clock, table }: MemoryDeps,
+  { tables, clock, table, stream }: MemoryDeps,
   recording: Recording,
   onLock: () => void,
 ): Pick<
@@ -16,9 +18,16 @@ export function targetOf(
     if (table.isHeld(targetKey)) throw lockTimeout();
   };
 
-  function put(targetKey: string, content: Content): Content {
+  /** What is mapped of a row. */
+  function shown(row: Content): Content {
+    const { contentProperties } = stream().target;
+    if (contentProperties.length === PROPERTIES.length) return row;
+    return Object.fromEntries(contentProperties.map((name) => [name, row[name] ?? null]));
+  }
+
+  function put(targetKey: string, content: Content, before: Content | undefined): Content {
     const stored = table.store(content);
-    tables.rows.set(targetKey, stored);
+    tables.rows.set(targetKey, { ...BLANK, ...before, ...stored });
     recording.written.add(targetKey);
     const edited = table.afterOurWrite?.(stored) ?? null;
     if (edited !== null) {
@@ -33,7 +42,7 @@ export function targetOf(
       return new Map(
         targetKeys.flatMap((key) => {
           const row = tables.rows.get(key);
-          return row === undefined ? [] : [[key, row] as const];
+          return row === undefined ? [] : [[key, shown(row)] as const];
         }),
       );
     },
@@ -50,7 +59,7 @@ export function targetOf(
         const row = tables.rows.get(key);
         if (row === undefined) continue;
         assertFree(key);
-        found.set(key, row);
+        found.set(key, shown(row));
       }
       return found;
     },
@@ -59,10 +68,10 @@ export function targetOf(
       for (const content of contents) {
         const key = keyOf(content);
         const row = tables.rows.get(key);
-        if (row !== undefined && isSameContent(row, table.store(content))) written.set(key, row);
+        if (row !== undefined && isSameContent(shown(row), table.store(content))) written.set(key, shown(row));
         else if (row !== undefined || !table.keepsOut(content)) {
           assertFree(key);
-          written.set(key, put(key, content));
+          written.set(key, put(key, content, row));
         }
       }
       return written;
@@ -76,13 +85,14 @@ export function targetOf(
       }
     },
     async rekeyRow(targetKey, content) {
-      if (tables.rows.get(targetKey) === undefined) return null;
+      const row = tables.rows.get(targetKey);
+      if (row === undefined) return null;
       assertFree(targetKey);
       const key = keyOf(content);
       if (key !== targetKey && tables.rows.get(key) !== undefined) throw uniqueViolation('customers_pkey');
       tables.rows.remove(targetKey);
       recording.written.add(targetKey);
-      return put(key, content);
+      return put(key, content, row);
     },
     async takeLocalChanges(limit) {
       const taken = [...tables.changes.rows].slice(0, limit);

@@ -124,6 +124,10 @@ export function createReplicas(world: World, random: Random, count: number) {
       }
       return false;
     },
+    /** Each ends, and comes back after a while. */
+    restart(): void {
+      for (const replica of replicas) kill(replica);
+    },
     /** All of them are back at once. */
     heal(): void {
       for (const replica of replicas) replica.awayUntil = Number.NEGATIVE_INFINITY;

@@ -64,8 +64,13 @@ export async function runOne(options: RunOptions): Promise<RunResult> {
   const faultySteps = options.steps ?? drawn;
   const { state } = world;
   try {
-    for (; state.step < faultySteps && world.violations.length === 0; state.step++)
+    for (; state.step < faultySteps && world.violations.length === 0; state.step++) {
+      if (configuration.mapping === 'maps_more' && state.step === Math.floor(faultySteps / 2)) {
+        world.changeMapping();
+        replicas.restart();
+      }
       await disturb(world, replicas, random);
+    }
     if (world.violations.length === 0) await finish(world, replicas, random);
   } catch (error) {
     world.report('failure', error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -128,7 +133,7 @@ function askForRun({ configuration, tables }: World, random: { chance: (probabil
 /** No fault comes any more; the queues drain; the end; and what must hold then. */
 async function finish(world: World, replicas: Replicas, random: ReturnType<World['randomFor']>): Promise<void> {
   const { configuration, faults, heldKeys, tables, state, checker, clock } = world;
-  if (configuration.changesMapping) world.changeMapping();
+  if (configuration.mapping === 'shows_otherwise') world.changeMapping();
   faults.heal();
   heldKeys.clear();
   state.hides = false;

@@ -8,6 +8,18 @@ import type { Content } from '../../src/model/observation.ts';
  */
 export const WRITABLE = ['a', 'b', 'n'] as const;
 export const PROPERTIES = ['id', 'a', 'b', 'd', 'n', 'ref'] as const;
+
+/** What an edited definition can change of a mapping: whether `b` is mapped, and whether it is shown in brackets. */
+export type Mapping = {
+  readonly revision: 1 | 2;
+  readonly properties: readonly string[];
+  readonly bracketsB: boolean;
+};
+export const PLAIN: Mapping = { revision: 1, properties: PROPERTIES, bracketsB: false };
+export const WITHOUT_B: Mapping = { ...PLAIN, properties: PROPERTIES.filter((name) => name !== 'b') };
+export const WITH_B: Mapping = { ...PLAIN, revision: 2 };
+export const BRACKETED: Mapping = { ...WITH_B, bracketsB: true };
+
 export const isWritable = (name: string): name is Field => WRITABLE.some((field) => field === name);
 export type Field = (typeof WRITABLE)[number];
 

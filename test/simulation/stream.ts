@@ -6,7 +6,7 @@ import type { SourceClient } from '../../src/source/client.ts';
 import type { Stream } from '../../src/sync/stream.ts';
 import type { TwoWay } from '../../src/sync/two-way.ts';
 import type { Raw } from './model-source.ts';
-import { PROPERTIES } from './shape.ts';
+import { type Mapping, PROPERTIES } from './shape.ts';
 
 export const KEY = { integration: 'shop', entity: 'customers' };
 
@@ -27,15 +27,15 @@ export const TARGET: TargetTable = {
   deletedAtProperty: null,
 };
 
-/** Fields are copied. From revision 2 on `b` is shown in brackets, as an edited mapping might. */
-export function createMapper(revision: 1 | 2, hashOf: Mapper['hashOf']): Mapper {
+/** Fields are copied. */
+export function createMapper({ revision, properties, bracketsB }: Mapping, hashOf: Mapper['hashOf']): Mapper {
   const showB = (value: Content[string] | undefined): Content[string] =>
-    revision === 2 && typeof value === 'string' ? `[${value}]` : (value ?? null);
+    bracketsB && typeof value === 'string' ? `[${value}]` : (value ?? null);
   const isRaw = (raw: unknown): raw is Raw => typeof raw === 'object' && raw !== null && 'fields' in raw;
 
   function contentOf({ id, fields }: Raw, isPartial: boolean): Content {
     const content: Record<string, Content[string]> = { id };
-    for (const name of PROPERTIES) {
+    for (const name of properties) {
       if (name === 'id' || (isPartial && fields[name] === undefined)) continue;
       content[name] = name === 'b' ? showB(fields[name]) : (fields[name] ?? null);
     }
@@ -62,7 +62,7 @@ export function createMapper(revision: 1 | 2, hashOf: Mapper['hashOf']): Mapper 
 export type StreamOptions = {
   readonly caps: Capabilities;
   readonly twoWay: TwoWay | null;
-  readonly revision: 1 | 2;
+  readonly mapping: Mapping;
   readonly deletions: Stream['deletions'];
   readonly hashOf: Mapper['hashOf'];
 };
@@ -82,11 +82,12 @@ const noClient: SourceClient = {
 
 const DAY_MS = 86_400_000;
 
-export const createStream = ({ caps, twoWay, revision, deletions, hashOf }: StreamOptions): Stream => ({
+export const createStream = ({ caps, twoWay, mapping, deletions, hashOf }: StreamOptions): Stream => ({
   key: KEY,
   caps,
-  target: TARGET,
-  mapper: createMapper(revision, hashOf),
+  target:
+    mapping.properties.length === PROPERTIES.length ? TARGET : { ...TARGET, contentProperties: mapping.properties },
+  mapper: createMapper(mapping, hashOf),
   keepsBase: true,
   client: noClient,
   list: { path: '/customers', items: 'items', pagination: { kind: 'cursor', param: 'after', next: 'next' } },

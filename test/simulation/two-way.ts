@@ -1,7 +1,7 @@
 import type { Content } from '../../src/model/observation.ts';
 import type { TwoWay, WriteEndpoint } from '../../src/sync/two-way.ts';
 import type { Configuration } from './configuration.ts';
-import { WRITABLE } from './shape.ts';
+import { type Mapping, WRITABLE } from './shape.ts';
 
 export const KEY_HEADER = 'idempotency-key';
 /** What brings a row to the source: its three fields, and what its insert called it. */
@@ -9,7 +9,7 @@ const SENT = ['a', 'b', 'n', 'ref'] as const;
 const TEN_MINUTES_MS = 600_000;
 
 /** How the simulated integration writes back. */
-export function twoWayOf({ shape, twoWay }: Configuration, revision: 1 | 2): TwoWay | null {
+export function twoWayOf({ shape, twoWay }: Configuration, mapping: Mapping): TwoWay | null {
   if (twoWay === null) return null;
   const endpoint = (
     method: WriteEndpoint['method'],
@@ -31,8 +31,8 @@ export function twoWayOf({ shape, twoWay }: Configuration, revision: 1 | 2): Two
     graphql: null,
   });
   return {
-    writable: new Set(WRITABLE),
-    creatable: new Set(SENT),
+    writable: new Set(WRITABLE.filter((name) => mapping.properties.includes(name))),
+    creatable: new Set(SENT.filter((name) => mapping.properties.includes(name))),
     mode: 'target-first',
     writes: {
       create: endpoint('POST', '/customers', null),
@@ -51,16 +51,16 @@ export function twoWayOf({ shape, twoWay }: Configuration, revision: 1 | 2): Two
     budget: { calls: 10, perMs: TEN_MINUTES_MS },
     clockSkewMs: 2_000,
     comparesTimes: twoWay.policy === 'newest_wins',
-    unmap: (content) => ({ ok: true, fields: unmapped(content, revision), returns: content }),
+    unmap: (content) => ({ ok: true, fields: unmapped(content, mapping), returns: content }),
   };
 }
 
-function unmapped(content: Content, revision: 1 | 2): Content {
+function unmapped(content: Content, { bracketsB }: Mapping): Content {
   const fields: Record<string, Content[string]> = {};
   for (const name of SENT) {
     const value = content[name];
     if (value === undefined) continue;
-    const isBracketed = revision === 2 && name === 'b' && typeof value === 'string' && /^\[.*\]$/.test(value);
+    const isBracketed = bracketsB && name === 'b' && typeof value === 'string' && /^\[.*\]$/.test(value);
     fields[name] = isBracketed ? value.slice(1, -1) : value;
   }
   return fields;

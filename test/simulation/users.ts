@@ -47,6 +47,8 @@ export function createUsers(deps: {
   tables: Tables;
   /** A statement of the user's own; null removes the row. */
   edit: (targetKey: string, content: Content | null) => void;
+  /** What is mapped of a row, and can be written back. */
+  writable: () => readonly Field[];
   table: Pick<UserTable, 'store' | 'keepsOut'>;
   trace: ((line: string) => void) | null;
   /** Place in a record's history up to which its changes have arrived. */
@@ -67,12 +69,13 @@ export function createUsers(deps: {
     return random.chance(0.3) ? ` ${prefix}${written} ` : `${prefix}${written}`;
   };
 
-  function changed(fields: Fields, prefix: string): Fields {
+  function changed(fields: Fields, prefix: 'r' | 'l'): Fields {
+    const among = prefix === 'r' ? WRITABLE : deps.writable();
     const next: Record<string, JsonValue> = { ...fields };
-    const first = random.pick(WRITABLE);
+    const first = random.pick(among);
     next[first] = drawValue(first, prefix);
     if (random.chance(0.2)) {
-      const second = random.pick(WRITABLE);
+      const second = random.pick(among);
       next[second] = drawValue(second, prefix);
     }
     return next;
@@ -80,9 +83,9 @@ export function createUsers(deps: {
 
   function editSource(): void {
     const ids = [...source.records.keys()];
-    const most = configuration.hidesRecords ? MANY_RECORDS : MAX_RECORDS;
+    const most = configuration.hasManyRecords ? MANY_RECORDS : MAX_RECORDS;
     // A list that is suddenly empty proves nothing, so a source never ends empty here.
-    if (ids.length < 2 || (ids.length < most && random.chance(configuration.hidesRecords ? 0.4 : 0.1))) {
+    if (ids.length < 2 || (ids.length < most && random.chance(configuration.hasManyRecords ? 0.4 : 0.1))) {
       const blank = { a: null, b: null, d: null, n: null, ref: null };
       source.edit(source.newId(), changed(blank, 'r'));
       return;
@@ -114,10 +117,12 @@ export function createUsers(deps: {
   /** As the row was before anybody edited it, or as the write that is under way takes it to the source. */
   function isTakenBack(key: string, field: Field, value: JsonValue): boolean {
     for (const { state, targetKey, snapshot } of tables.pushes.rows.values())
-      if (targetKey === key && (state === 'calling' || state === 'unknown')) return snapshot?.[field] === value;
+      if (targetKey === key && (state === 'calling' || state === 'unknown'))
+        return snapshot !== null && (snapshot[field] ?? null) === value;
     for (const state of tables.states.rows.values())
       if ((state.targetKey ?? state.externalId) === key && state.status === 'live')
-        return state.shadow?.[field] === value;
+        // Of a property that is mapped since, null is no value yet: the source's is taken for it.
+        return state.shadow !== null && (state.shadow[field] ?? null) === value;
     return false;
   }
 

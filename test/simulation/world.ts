@@ -21,6 +21,7 @@ import { runPlan, runPush, runResolve } from './pushes.ts';
 import { createRandom } from './random.ts';
 import { runReread } from './reread.ts';
 import { runReconcile } from './runs.ts';
+import { BRACKETED, PLAIN, WITH_B, WITHOUT_B, WRITABLE } from './shape.ts';
 import { lastMoment, type SourceRecord } from './source-history.ts';
 import { createReads } from './source-reads.ts';
 import { createWrites } from './source-writes.ts';
@@ -91,18 +92,20 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     tables,
     edit: (key, content) => storage.edit(key, content, !faults.strikes('edit_uncaptured')),
     table,
+    writable: () => WRITABLE.filter((name) => mapping.properties.includes(name)),
     trace,
     shownOf: (id) => checker.shownOf(id),
   });
   const checker = createCommitChecker({ source, tables, checksOrder: () => state.checksOrder, report });
 
-  let stream = makeStream(1, configuration.deletions);
-  function makeStream(revision: 1 | 2, deletions: Stream['deletions']): Stream {
-    const twoWay = twoWayOf(configuration, revision);
+  let mapping = configuration.mapping === 'maps_more' ? WITHOUT_B : PLAIN;
+  let stream = makeStream(configuration.deletions);
+  function makeStream(deletions: Stream['deletions']): Stream {
+    const twoWay = twoWayOf(configuration, mapping);
     return createStream({
       caps: capsOf(configuration),
       twoWay: twoWay === null ? null : { ...twoWay, ...mutant?.twoWay },
-      revision,
+      mapping,
       deletions,
       hashOf,
     });
@@ -198,12 +201,13 @@ export function createWorld({ configuration, seed, mutant, leaves, trace, create
     },
     /** All replicas start anew with another mapping: what was read under the old one is owed again. */
     changeMapping(): void {
-      stream = makeStream(2, configuration.deletions);
+      mapping = configuration.mapping === 'maps_more' ? WITH_B : BRACKETED;
+      stream = makeStream(configuration.deletions);
       tables.progress.set({ ...tables.progress.get(), cursor: null, marks: [], needsFullAt: clock.read() });
     },
     /** An operator says that whatever is to be deleted may be. */
     approveDeletions(): void {
-      stream = makeStream(1, { maxShare: 1, minimum: 1_000 });
+      stream = makeStream({ maxShare: 1, minimum: 1_000 });
     },
     storage,
     hashOf,
