@@ -55,6 +55,9 @@ export function createCommitChecker(deps: {
     else shown.set(id, place);
   }
 
+  /** Deleted at the source, and perhaps not here yet: its row is made anew there by whoever has not heard of it. */
+  const isGone = (id: string): boolean => source.records.get(id)?.moments.at(-1)?.fields === null;
+
   /**
    * The row of an insert, and one more that its own create came back as; while it is parked that may be. Two records that the
    * source has (or had, for whoever reads late) from two creates are no such rows: `checkWrites` asks whether both may be.
@@ -65,6 +68,7 @@ export function createCommitChecker(deps: {
     for (const [other, row] of tables.rows.rows) {
       if (other === key || row.ref !== ref) continue;
       if (source.records.has(key) && source.records.has(other)) continue;
+      if (isGone(key) || isGone(other)) continue;
       const isParked = tables.pushes
         .values()
         .some(({ state, targetKey }) => state === 'parked' && (targetKey === other || targetKey === key));
