@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JsonValue } from '../model/json.ts';
 import type { Content } from '../model/observation.ts';
 import type { TargetTable } from '../model/target.ts';
@@ -28,7 +29,7 @@ export type EditedEntity = {
 
 /**
  * Edits whose value nobody has: it never stood in the record from then on, it does not stand in the row, and no conflict
- * keeps it. What the source itself changed later is no loss.
+ * keeps it but one of which the source made nothing. What the source itself changed later is no loss.
  */
 export async function findLostEdits(
   world: World,
@@ -36,7 +37,8 @@ export async function findLostEdits(
   edits: readonly LocalEdit[],
 ): Promise<readonly LocalEdit[]> {
   const kept = await world.query(
-    `SELECT external_id, target_key, local FROM sync.conflicts WHERE entity = ${literal(edited.entity)} AND local IS NOT NULL`,
+    `SELECT external_id, target_key, kind, base, local, remote FROM sync.conflicts
+      WHERE entity = ${literal(edited.entity)} AND local IS NOT NULL`,
   );
   const lost: LocalEdit[] = [];
   for (const property of new Set(edits.map((edit) => edit.property))) {
@@ -64,11 +66,14 @@ const madeSince = (history: SourceHistory, since: number) =>
   history.writesOf(null, since).flatMap(({ before, after }) => (before === null ? [after] : []));
 
 function keptOf(conflicts: readonly Record<string, unknown>[], { id, key, property }: LocalEdit): JsonValue[] {
-  return conflicts.flatMap(({ external_id, target_key, local }) => {
-    const isOwn = id !== null && (external_id === id || target_key === key);
-    const content: Readonly<Record<string, JsonValue>> = Object(local);
-    const value = isOwn && Object.hasOwn(content, property) ? content[property] : undefined;
-    return value === undefined ? [] : [value];
+  return conflicts.flatMap((conflict) => {
+    const isOwn = id !== null && (conflict.external_id === id || conflict.target_key === key);
+    const sideOf = (side: unknown): JsonValue | undefined => Object(side)[property];
+    const value = sideOf(conflict.local);
+    // Both sides changed, says the conflict, and the source did not: it made nothing of what it was sent, a mistake to be told.
+    const isIgnored =
+      conflict.kind === 'both_changed' && isDeepStrictEqual(sideOf(conflict.remote), sideOf(conflict.base));
+    return isOwn && value !== undefined && !isIgnored ? [value] : [];
   });
 }
 
