@@ -24,6 +24,7 @@ import { claimRun } from './store/runs.ts';
 import { addCounters, addDeliveryCounts } from './store/status.ts';
 import { createAbsenceBrake } from './sync/absence-brake.ts';
 import { createAudit } from './sync/audit.ts';
+import { restoreCaptures } from './sync/capture.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import { createGroupCommit } from './sync/group-commit.ts';
 import { type IngestDeps, ingestOnce } from './sync/ingest.ts';
@@ -54,6 +55,8 @@ const LEADER_POLL_MS = 5_000;
 const LEADER_LEASE_MS = 20_000;
 const CLEAN_UP_POLL_MS = 60_000;
 const AUDIT_POLL_MS = 10_000;
+/** How long edits of a table that was made anew may go uncaptured. */
+const CAPTURES_POLL_MS = 5_000;
 const READINESS_TIMEOUT_MS = 2_000;
 /** Longest wait for workers to finish what they hold; past it their claims end by themselves. */
 const STOP_TIMEOUT_MS = 6_000;
@@ -201,6 +204,10 @@ export async function createApp(options: AppOptions): Promise<App> {
         return false;
       });
       start('clean-up', CLEAN_UP_POLL_MS, async () => leading.isLeading() && (await cleanUp(deps)));
+      start('captures', CAPTURES_POLL_MS, async () => {
+        if (leading.isLeading()) await keepCaptures(database, deps);
+        return false;
+      });
       const audit = createAudit(deps, options.nowMs);
       start('audit', AUDIT_POLL_MS, async () => leading.isLeading() && (await audit.runOnce()));
     }
@@ -235,6 +242,19 @@ export async function createApp(options: AppOptions): Promise<App> {
       wait(STOP_TIMEOUT_MS, undefined, { signal: timeout.signal }).catch(() => {}),
     ]);
     timeout.abort();
+  }
+}
+
+/** What keeps one from being put back is in the log and in the status, and is tried again. */
+async function keepCaptures(database: Database, { streams, log }: IngestDeps): Promise<void> {
+  const wanted = [...streams.values()].flatMap(({ key, target, twoWay }) =>
+    twoWay === null ? [] : [{ key, target, localDeletes: twoWay.localDeletes }],
+  );
+  const sleep = async (ms: number) => {
+    await wait(ms);
+  };
+  for (const { capture, problem } of await restoreCaptures({ database, log, sleep }, wanted)) {
+    log.warn({ ...capture.key, problem }, 'edits of the table are not captured');
   }
 }
 

@@ -301,7 +301,15 @@ async function assertTargets(database: Database, integrations: ReadonlyMap<strin
 async function captureEdits(database: Database, { integrations }: ConfigDefinition, log: Logger): Promise<void> {
   const wanted = integrations.flatMap(({ name, entities }) =>
     Object.entries(entities).flatMap(([entity, form]) =>
-      form.write === undefined ? [] : [{ key: { integration: name, entity }, target: describeTarget(form) }],
+      form.write === undefined
+        ? []
+        : [
+            {
+              key: { integration: name, entity },
+              target: describeTarget(form),
+              ...(form.write.localDeletes === undefined ? {} : { localDeletes: form.write.localDeletes }),
+            },
+          ],
     ),
   );
   const sleep = async (ms: number) => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StreamKey } from '../model/observation.ts';
+import type { TableIdentity } from '../model/table-identity.ts';
 import type { TargetTable } from '../model/target.ts';
 import { columnOf, contentColumns, keyColumn, keyText, quote, quoteText, tableName } from './target-sql.ts';
 
@@ -27,27 +28,31 @@ export const FUNCTION_PREFIX = 'capture_';
 
 const EVENTS = ['insert', 'update', 'delete', 'truncate'] as const;
 
-export function captureOf(capture: CaptureTarget): Capture {
-  const { key, target } = capture;
+/** What the function of a stream and its triggers are called. */
+export function captureNames(key: StreamKey) {
   const id = createHash('sha256')
     .update(JSON.stringify([FORM, key.integration, key.entity]))
     .digest('hex')
     .slice(0, 16);
-  const functionName = `${FUNCTION_PREFIX}${id}`;
+  const nameOf = (event: (typeof EVENTS)[number]): string => `syncline_${id}_${event}`;
+  return { id, functionName: `${FUNCTION_PREFIX}${id}`, triggers: EVENTS.map(nameOf), nameOf };
+}
+
+export function captureOf(capture: CaptureTarget): Capture {
+  const { key, target } = capture;
+  const { id, functionName, triggers, nameOf } = captureNames(key);
   const body = functionBody(capture);
   const signature = `sync.${functionName}()`;
-  const nameOf = (event: string): string => `syncline_${id}_${event}`;
   return {
     functionName,
     body,
-    triggers: EVENTS.map(nameOf),
+    triggers,
     statements: [
       // The user's role has no rights in our schema, so the function runs with its owner's; hence its path is fixed.
       `CREATE OR REPLACE FUNCTION ${signature} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
          SET search_path = pg_catalog, pg_temp SET lock_timeout = '${LOCK_TIMEOUT_MS}ms' AS ${dollarQuoted(body, id)}`,
       // A trigger fires whoever may call its function; without this anybody could hang it on a table of her own.
       `REVOKE ALL ON FUNCTION ${signature} FROM PUBLIC`,
-      `COMMENT ON FUNCTION ${signature} IS ${quoteText(commentOf(key))}`,
       ...EVENTS.map(
         (event) => `CREATE OR REPLACE TRIGGER ${nameOf(event)} AFTER ${event.toUpperCase()} ON ${tableName(target)}
           ${TRANSITIONS[event]} FOR EACH STATEMENT EXECUTE FUNCTION ${signature}`,
@@ -66,14 +71,25 @@ const TRANSITIONS: { readonly [event in (typeof EVENTS)[number]]: string } = {
 
 const COMMENT_START = 'Captures edits of the stream ';
 
-const commentOf = ({ integration, entity }: StreamKey): string => `${COMMENT_START}${integration}/${entity}`;
+/** A comment of two lines: the stream, and which table it is. It goes into a dump, and so comes back with what it tells of. */
+export const commentStatement = (key: StreamKey, identity: TableIdentity): string =>
+  `COMMENT ON FUNCTION sync.${captureNames(key).functionName}() IS ${quoteText(
+    `${COMMENT_START}${key.integration}/${key.entity}\n${JSON.stringify(identity)}`,
+  )}`;
 
 /** The stream that a function of ours says it is for; null where it does not say. */
 export function streamOfComment(comment: string | null): StreamKey | null {
-  const [integration, entity, ...rest] = comment?.startsWith(COMMENT_START)
-    ? comment.slice(COMMENT_START.length).split('/')
+  const [line = ''] = comment?.split('\n') ?? [];
+  const [integration, entity, ...rest] = line.startsWith(COMMENT_START)
+    ? line.slice(COMMENT_START.length).split('/')
     : [];
   return integration === undefined || entity === undefined || rest.length > 0 ? null : { integration, entity };
+}
+
+/** Which table a function of ours says that it captures; null where it does not say. */
+export function identityOfComment(comment: string | null): TableIdentity | null {
+  const [, line] = comment?.split('\n') ?? [];
+  return line === undefined ? null : JSON.parse(line);
 }
 
 /** What stays of a capture whose triggers cannot be removed now: they call it, and it does nothing. */

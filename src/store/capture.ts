@@ -28,8 +28,11 @@ export type CaptureSteps = {
   readonly remove: readonly FoundCapture[];
 };
 
-/** `isAnew`: tables that were renamed or replaced call the function as well. */
-export type CaptureInstall = { readonly capture: CaptureTarget; readonly isAnew: boolean };
+/**
+ * `isAnew`: tables that were renamed or replaced call the function as well. `isOurs`: the function is there and as this
+ * configuration has it, so that only its triggers are missing.
+ */
+export type CaptureInstall = { readonly capture: CaptureTarget; readonly isAnew: boolean; readonly isOurs: boolean };
 
 /** What is to be done so that the edits of these streams are captured, and those of no other. Locks nothing. */
 export async function findCaptureSteps(db: Db, wanted: readonly CaptureTarget[]): Promise<CaptureSteps> {
@@ -44,7 +47,9 @@ export async function findCaptureSteps(db: Db, wanted: readonly CaptureTarget[])
     const hasTriggers = triggers.every((name) =>
       present?.triggers.some((trigger) => trigger.name === name && trigger.isEnabled),
     );
-    if (present?.body !== body || isAnew || !hasTriggers) install.push({ capture, isAnew });
+    if (present?.body !== body || isAnew || !hasTriggers) {
+      install.push({ capture, isAnew, isOurs: present?.body === body });
+    }
   }
   const names = new Set(wanted.map((capture) => captureOf(capture).functionName));
   return { install, remove: found.filter(({ functionName }) => !names.has(functionName)) };
@@ -119,10 +124,11 @@ export async function findCaptureProblems(
 /**
  * Puts a stream's capture in place, whatever was there. Writers of the table are kept out for a moment, and waited for no longer
  * than `lockTimeoutMs`: then it throws a lock time-out, and the transaction must end. Rows that stand there now count as known.
+ * Which table it is, the caller notes in the same transaction.
  */
 export async function installCapture(
   tx: Db,
-  { capture, isAnew }: CaptureInstall,
+  { capture, isAnew }: Pick<CaptureInstall, 'capture' | 'isAnew'>,
   lockTimeoutMs: number,
 ): Promise<void> {
   const { functionName, statements } = captureOf(capture);

@@ -122,6 +122,36 @@ export async function forgetOrder(
   return { last: rows.length < limit ? null : (rows.at(-1)?.external_id ?? null), count: rows.length };
 }
 
+/**
+ * Forgets of up to `limit` records, in the order of their ids after `after`, how the target stored them, and what the source
+ * said: of these properties, or (with null) of all. @returns the last id, null after the last records.
+ */
+export async function forgetStored(
+  tx: Db,
+  key: StreamKey,
+  properties: readonly string[] | null,
+  { after, limit }: { readonly after: string | null; readonly limit: number },
+): Promise<string | null> {
+  const without = (column: string) =>
+    properties === null ? sql`NULL` : sql`${sql.raw(`r.${column}`)} - ${sql.param([...properties])}::text[]`;
+  const rows = await queryRows<{ external_id: string }>(
+    tx,
+    sql`WITH batch AS (
+          SELECT external_id FROM sync.record_states
+          WHERE integration = ${key.integration} AND entity = ${key.entity}
+            AND (${after}::text IS NULL OR external_id > ${after}::text)
+          ORDER BY external_id LIMIT ${limit} FOR UPDATE
+        ), forgotten AS (
+          UPDATE sync.record_states AS r
+          SET base = ${without('base')}, shadow = ${without('shadow')}, updated_at = clock_timestamp()
+          FROM batch WHERE r.integration = ${key.integration} AND r.entity = ${key.entity} AND r.external_id = batch.external_id
+          RETURNING r.external_id
+        )
+        SELECT external_id FROM forgotten ORDER BY external_id`,
+  );
+  return rows.length < limit ? null : (rows.at(-1)?.external_id ?? null);
+}
+
 /** How many records of a stream are live. */
 export async function countLive(db: Db, key: StreamKey): Promise<number> {
   const rows = await queryRows<{ n: string }>(

@@ -30,7 +30,7 @@ export async function auditRows(
     if (row === undefined) return twoWay.localDeletes !== 'detach';
     return dirtyProperties(row, state.shadow, target.contentProperties).length > 0;
   });
-  if (suspects.length === 0) return 0;
+  if (suspects.length === 0 || !(await tx.isTableKnown())) return 0;
   const handled = await tx.openOf(suspects.map(keyOf));
   const differing = suspects.filter((state) => !handled.has(keyOf(state)));
   if (differing.length === 0) return 0;

@@ -7,6 +7,7 @@ import {
   readAuditState,
   saveAudited,
 } from '../store/audit.ts';
+import { isTableKnown } from '../store/captured-tables.ts';
 import { addLocalChanges } from '../store/local-changes.ts';
 import type { SyncDeps } from './deps.ts';
 import { brakeRemovals } from './mass-delete.ts';
@@ -66,6 +67,8 @@ export function createAudit(
   }
 
   async function step(under: Pass): Promise<Pass | null> {
+    // A table that was made anew is taken up first; then a full run is owed, and the audit begins after that.
+    if (!(await isTableKnown(db, under.stream))) return null;
     const next = under.phase === 'rows' ? await auditRows(under) : await auditLost(under);
     if (next !== null) return next;
     await saveAudited(db, under.stream.key, under.state.next);

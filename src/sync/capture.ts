@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Database, Db } from '../db/connect.ts';
 import { failureKind, sqlState } from '../db/failure.ts';
 import type { Log } from '../lib/log.ts';
@@ -13,6 +14,8 @@ import {
   removeCapture,
   silenceCapture,
 } from '../store/capture.ts';
+import { type CapturedTable, keepIdentity, readCapturedTables } from '../store/captured-tables.ts';
+import { type CaptureWish, takeUpTable } from './take-up-table.ts';
 
 /** Writers that come while we wait for a lock wait behind us, so each wait is short. */
 const LOCK_TIMEOUT_MS = 300;
@@ -36,18 +39,67 @@ export type CaptureProblem = { readonly capture: CaptureTarget; readonly problem
  * table or the mapping has changed, removed everywhere else. Nothing is locked where all is as it should be. Safe to repeat,
  * and in several processes. Tables that do not exist are passed over. @returns what a person must put right first.
  */
-export async function alignCaptures(deps: CaptureDeps, wanted: readonly CaptureTarget[]): Promise<CaptureProblem[]> {
+export async function alignCaptures(deps: CaptureDeps, wanted: readonly CaptureWish[]): Promise<CaptureProblem[]> {
   const { db } = deps.database;
-  const seen = await findCaptureSteps(db, wanted);
-  const problems = await findProblems(db, wanted, seen.install);
-  if (problems.length > 0 || seen.install.length + seen.remove.length === 0) return problems;
+  const seen = await findSteps(db, wanted);
+  const problems = await findProblems(
+    db,
+    wanted,
+    seen.steps.flatMap(({ install }) => install ?? []),
+  );
+  if (problems.length > 0 || seen.steps.length + seen.remove.length === 0) return problems;
   return await deps.database.exclusively('migrate', async (session) => {
     // Again, now that no other process is at it.
-    const { install, remove } = await findCaptureSteps(session, wanted);
-    for (const step of install) problems.push(...(await installOne(session, deps, step)));
+    const { steps, remove } = await findSteps(session, wanted);
+    for (const step of steps) problems.push(...(await carryOut(session, deps, step, MAX_INSTALL_ATTEMPTS)));
     for (const found of remove) await removeOne(session, deps, found);
     return problems;
   });
+}
+
+/**
+ * Puts captures back that were lost while the server runs: their table was made anew, or their triggers were removed or
+ * switched off. Writers are kept waiting for one short moment at most, and the next call tries again. What another
+ * configuration has set up, a newer replica's, is left to that one. @returns what kept a capture from being put back.
+ */
+export async function restoreCaptures(deps: CaptureDeps, wanted: readonly CaptureWish[]): Promise<CaptureProblem[]> {
+  const findLost = async (db: Db): Promise<Step[]> =>
+    (await findSteps(db, wanted)).steps.filter(({ install }) => install === null || install.isOurs);
+  const { db } = deps.database;
+  const lost = await findLost(db);
+  if (lost.length === 0) return [];
+  const captures = lost.map(({ table }) => table.capture);
+  const installs = lost.flatMap(({ install }) => install ?? []);
+  const problems = await findProblems(db, captures, installs);
+  if (problems.length > 0) return problems;
+  return await deps.database.exclusively('migrate', async (session) => {
+    for (const step of await findLost(session)) problems.push(...(await carryOut(session, deps, step, 1)));
+    return problems;
+  });
+}
+
+/** What is to be done about one stream's table. `install`: null where its triggers stand. */
+type Step = { readonly table: CapturedTable<CaptureWish>; readonly install: CaptureInstall | null };
+
+async function findSteps(
+  db: Db,
+  wanted: readonly CaptureWish[],
+): Promise<{ readonly steps: readonly Step[]; readonly remove: readonly FoundCapture[] }> {
+  const { install, remove } = await findCaptureSteps(db, wanted);
+  const steps = (await readCapturedTables(db, wanted)).map((table) => ({
+    table,
+    install: install.find(({ capture }) => capture === table.capture) ?? null,
+  }));
+  const isDue = ({ table: { kept, now }, install: lost }: Step): boolean =>
+    now !== null && (lost !== null || !isDeepStrictEqual(kept, now));
+  return { steps: steps.filter(isDue), remove };
+}
+
+async function carryOut(session: Db, deps: CaptureDeps, step: Step, maxAttempts: number): Promise<CaptureProblem[]> {
+  const { table, install } = step;
+  const problems = install === null ? [] : await installOne(session, deps, { table, install }, maxAttempts);
+  if (problems.length === 0) await takeUpTable(session, deps.log, table);
+  return problems;
 }
 
 async function findProblems(
@@ -64,11 +116,21 @@ async function findProblems(
   return problems;
 }
 
-async function installOne(session: Db, deps: CaptureDeps, step: CaptureInstall): Promise<CaptureProblem[]> {
-  const { capture } = step;
-  const work = () => session.transaction((tx) => installCapture(tx, step, LOCK_TIMEOUT_MS));
+async function installOne(
+  session: Db,
+  deps: CaptureDeps,
+  { table: { capture, kept, now }, install }: Step & { readonly install: CaptureInstall },
+  maxAttempts: number,
+): Promise<CaptureProblem[]> {
+  const identity = kept ?? now;
+  const work = () =>
+    session.transaction(async (tx) => {
+      await installCapture(tx, install, LOCK_TIMEOUT_MS);
+      // As it was: what has changed since is still to be taken up.
+      if (identity !== null) await keepIdentity(tx, capture, identity);
+    });
   try {
-    const isDone = await withinLocks(deps, MAX_INSTALL_ATTEMPTS, work);
+    const isDone = await withinLocks(deps, maxAttempts, work);
     if (!isDone) return [{ capture, problem: await describeHolders(session, capture.target) }];
   } catch (error) {
     if (failureKind(error) !== 'schema') throw error;

@@ -80,6 +80,8 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
   const ids = await tx.findByTargetKey(keys);
   const states = await tx.lockStates([...new Set(ids.values())].sort());
   const rows = await tx.lockRows(keys);
+  // What a table made anew lacks was neither removed nor emptied by anybody: nothing of it is sent, nor written over.
+  if (!(await tx.isTableKnown())) return { calls: [], looked: 0, parked: 0 };
   await brakeUncounted(tx, deps, due, (key) => ({
     row: rows.get(key) ?? null,
     state: states.get(ids.get(key) ?? '') ?? null,

@@ -2,6 +2,7 @@ import type { Db } from '../db/connect.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { type Instant, toDate } from '../model/instant.ts';
 import type { Run } from '../model/run.ts';
+import { type CapturedTable, readCapturedTables } from '../store/captured-tables.ts';
 import { countOpenDeadLetters } from '../store/dead-letters.ts';
 import { readHintQueue } from '../store/hints.ts';
 import { readBacklog } from '../store/inbox.ts';
@@ -33,19 +34,24 @@ export async function readStatus(
   { nextRunAt, limitsOf }: { readonly nextRunAt: (stream: string) => Date | null; readonly limitsOf: LimitsOf },
 ) {
   const now = await readDatabaseNow(db);
-  const [rows, streams, backlog, hints, letters, braked, open, counts, sources, limits, pushes] = await Promise.all([
-    readStatusRows(db, null),
-    readStreams(db),
-    readBacklog(db),
-    readHintQueue(db),
-    countOpenDeadLetters(db),
-    listRuns(db, { integration: null, entity: null, state: 'braked', limit: MAX_RECENT_RUNS }),
-    listRuns(db, { integration: null, entity: null, state: 'running', limit: MAX_RECENT_RUNS }),
-    readDeliveryCounts(db),
-    readSourceStates(db),
-    Promise.all(integrations.map(({ name }) => readLimits(limitsOf, name))),
-    readPushStatus(db, now),
-  ]);
+  const [rows, streams, backlog, hints, letters, braked, open, counts, sources, limits, pushes, tables] =
+    await Promise.all([
+      readStatusRows(db, null),
+      readStreams(db),
+      readBacklog(db),
+      readHintQueue(db),
+      countOpenDeadLetters(db),
+      listRuns(db, { integration: null, entity: null, state: 'braked', limit: MAX_RECENT_RUNS }),
+      listRuns(db, { integration: null, entity: null, state: 'running', limit: MAX_RECENT_RUNS }),
+      readDeliveryCounts(db),
+      readSourceStates(db),
+      Promise.all(integrations.map(({ name }) => readLimits(limitsOf, name))),
+      readPushStatus(db, now),
+      readCapturedTables(
+        db,
+        integrations.flatMap(({ streams: own }) => [...own.values()].filter(({ twoWay }) => twoWay !== null)),
+      ),
+    ]);
   return integrations.map((integration, place) => {
     const source = sources.get(integration.name);
     const waiting = backlog.find((one) => one.integration === integration.name);
@@ -70,6 +76,7 @@ export async function readStatus(
         isPaused: source?.paused != null,
         ofSource: sourceReasons(integration.name, source),
         pushes: stream.twoWay === null ? null : pushes(stream.key),
+        table: tables.find(({ capture }) => capture === stream) ?? null,
       };
       const reasons = findReasons(facts);
       return {
@@ -121,8 +128,9 @@ type Facts = {
   /** The whole integration, not the stream alone. */
   isPaused: boolean;
   ofSource: readonly string[];
-  /** Null of a mirror. */
+  /** Null of a mirror, as is its table. */
   pushes: PushStatus | null;
+  table: CapturedTable | null;
 };
 
 /** Everything that keeps a stream from being healthy; the rules are told in `docs/operating.md`. */
@@ -138,8 +146,24 @@ function findReasons(facts: Facts): string[] {
   if (deadLetters > 0) reasons.push(`${deadLetters} dead letters are open`);
   if ((inboxWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('deliveries wait too long');
   if ((readWaitMs ?? 0) > MAX_WAIT_MS) reasons.push('reads wait too long');
+  if (facts.table !== null) reasons.push(...tableReasons(facts.table));
   if (facts.pushes !== null) reasons.push(...pushReasons(facts.pushes, facts.isPaused));
   if (row?.lastSyncAt == null) reasons.push('no run has ended yet');
+  return reasons;
+}
+
+/** While the table is missing, that alone is told. */
+function tableReasons({ now, isCapturing, change }: CapturedTable): string[] {
+  if (now === null) return [];
+  const reasons: string[] = [];
+  if (!isCapturing) {
+    reasons.push('edits of its table are not captured: triggers of it are missing or switched off, and are put back');
+  }
+  if (change.kind === 'table') reasons.push('its table was made anew: nothing is pushed until it is taken up');
+  if (change.kind === 'columns') {
+    const names = change.names.join(', ');
+    reasons.push(`columns of its table were made anew (${names}): nothing is pushed until they are taken up`);
+  }
   return reasons;
 }
 

@@ -1,6 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { readDatabaseNow } from '../db/instants.ts';
 import { blankState, type RecordState } from '../model/record-state.ts';
+import { isTableKnown } from '../store/captured-tables.ts';
 import { endConflict, readOpenConflicts, saveConflicts } from '../store/conflicts.ts';
 import { hasOpenDeadLetters, supersede } from '../store/dead-letters.ts';
 import { appendHistory } from '../store/record-history.ts';
@@ -32,6 +33,7 @@ export type RecordParts = Pick<
   | 'missingRows'
   | 'readRows'
   | 'takenKeys'
+  | 'isTableKnown'
   | 'lockRows'
   | 'writeRows'
   | 'removeRows'
@@ -64,6 +66,7 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     countMissing: (of) => countMissingRows(tx, key, stream.target, of),
     missingRows: (after, limit) => findMissingRows(tx, key, stream.target, { after, limit }),
     ...targetRows(tx, stream.target),
+    isTableKnown: () => isTableKnown(tx, stream),
 
     openConflicts: (targetKeys) => readOpenConflicts(tx, key, targetKeys),
     recordConflicts: (conflicts) => saveConflicts(tx, key, conflicts),

@@ -29,6 +29,11 @@ export type RecordTx = {
   /** Ids of the records that live in these rows: states `live` (or kept by a conflict) whose target key it is. */
   readonly findByTargetKey: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 
+  /**
+   * Whether rows may be compared with how their records were stored. Not where the table, or a column of it, was made anew and
+   * is not taken up yet. Once rows are locked that stays so until the transaction ends.
+   */
+  readonly isTableKnown: () => Promise<boolean>;
   /** As `lockRows`, but neither locks nor waits. */
   readonly readRows: (targetKeys: readonly string[]) => Promise<ReadonlyMap<string, Content>>;
   /** Those of the keys under which a row stands, also one that is stamped as deleted; such rows are locked. */

@@ -2,7 +2,7 @@ import type { Test } from 'tap';
 import type { EntityDefinition, IntegrationDefinition } from '../../src/define/definition.ts';
 import type { WriteDefinition } from '../../src/define/write.ts';
 import { CREATE_CONTACTS, type Crm, contact, crmDefinition, startCrm } from '../app/crm.ts';
-import { startTestApp, type TestApp } from '../app/setup.ts';
+import { startTestApp, type TestApp, type TestAppOptions } from '../app/setup.ts';
 
 export type PushDocument = {
   readonly id: string;
@@ -26,7 +26,11 @@ export type RecordDocument = {
 };
 export type Answer = { readonly record: RecordDocument | null; readonly push: PushDocument | null };
 
-type Change = { readonly mapping?: EntityDefinition['mapping']; readonly without?: readonly (keyof WriteDefinition)[] };
+type Change = {
+  readonly mapping?: EntityDefinition['mapping'];
+  readonly without?: readonly (keyof WriteDefinition)[];
+  readonly settings?: TestAppOptions['settings'];
+};
 
 /** The CRM's definition, with other mappings of some properties, and without some of what it says of writes. */
 function definitionOf(write: WriteDefinition, { mapping = {}, without = [] }: Change): IntegrationDefinition {
@@ -50,6 +54,7 @@ export async function startWorld(t: Test, write: WriteDefinition = {}, change: C
     definitions: [definitionOf(write, change)],
     apiUrl: crm.origin,
     tables: CREATE_CONTACTS,
+    ...(change.settings === undefined ? {} : { settings: change.settings }),
   });
   const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
     fetch(app.address + path, {

@@ -163,6 +163,8 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
     async holdDeletes(reason) {
       tables.progress.set({ ...tables.progress.get(), heldDeletes: reason });
     },
+    /** Nobody makes the table anew here. */
+    isTableKnown: async () => true,
     deleteHold: async () => deleteHold(tables),
     lockDeleteHold: async () => deleteHold(tables),
     async releaseDeletes() {

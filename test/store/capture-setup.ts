@@ -3,7 +3,7 @@ import type { Database, Db } from '../../src/db/connect.ts';
 import { queryRows } from '../../src/db/query.ts';
 import type { TargetTable } from '../../src/model/target.ts';
 import type { CaptureTarget } from '../../src/store/capture.ts';
-import { alignCaptures, type CaptureProblem } from '../../src/sync/capture.ts';
+import { alignCaptures, type CaptureProblem, restoreCaptures } from '../../src/sync/capture.ts';
 import { silentLog } from '../helpers/database.ts';
 
 export const CUSTOMERS = { integration: 'shop', entity: 'customers' };
@@ -43,6 +43,10 @@ export const align = (
   wanted: readonly CaptureTarget[],
   sleep: () => Promise<void> = async () => {},
 ): Promise<CaptureProblem[]> => alignCaptures({ database, log, sleep }, wanted);
+
+/** As the running server does; nothing is waited for. */
+export const restore = (database: Database, wanted: readonly CaptureTarget[]): Promise<CaptureProblem[]> =>
+  restoreCaptures({ database, log, sleep: () => Promise.reject(new Error('nothing is to be waited for')) }, wanted);
 
 export const run = (db: Db, text: string) => queryRows(db, sql.raw(text));
 

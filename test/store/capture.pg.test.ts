@@ -11,6 +11,7 @@ import {
   capture,
   captured,
   prepareTable,
+  restore,
   run,
   TARGET,
   triggersOn,
@@ -391,4 +392,21 @@ test('a transaction that is prepared for a commit in two phases is captured', { 
   t.same(await captured(db), []);
   await user.unsafe(`COMMIT PREPARED 'two phases'`);
   t.same(await captured(db), ['I c1']);
+});
+
+test('a running server that cannot have the table says who holds it, and keeps nobody waiting', { skip }, async (t) => {
+  const { database, db, user, connect } = await setUp(t);
+  const other = connect();
+  await user`DROP TABLE shop.customers`;
+  await user.unsafe(CREATE_CUSTOMERS);
+  await user.begin(async (tx) => {
+    await tx`INSERT INTO shop.customers (id) VALUES ('hers')`;
+    const [me] = await tx`SELECT pg_backend_pid() AS pid`;
+    t.match(await restore(database, [capture()]), [{ problem: new RegExp(`is held by process ${me?.pid} since`) }]);
+    await other`INSERT INTO shop.customers (id) VALUES ('other')`;
+  });
+  t.same(await triggersOn(db, 'shop.customers'), []);
+  t.same(await restore(database, [capture()]), []);
+  await user`UPDATE shop.customers SET amount = 1`;
+  t.same(await captured(db), ['U hers', 'U other']);
 });

@@ -13,6 +13,7 @@ import {
   capture,
   captured,
   prepareTable,
+  restore,
   run,
   TARGET,
   triggersOn,
@@ -61,6 +62,42 @@ test('a table made anew is captured after the next start', async (t) => {
   t.same(await align(database, [capture()]), []);
   await run(db, 'UPDATE shop.customers SET amount = 1');
   t.same(await captured(db), ['U c1']);
+});
+
+test('a running server captures a table again that was made anew, or whose triggers were removed', async (t) => {
+  const { database, db } = await setUp();
+  await run(db, 'DROP TABLE shop.customers');
+  t.same(await restore(database, [capture()]), [], 'it is not there yet');
+  await run(db, CREATE_CUSTOMERS);
+  t.same(await restore(database, [capture()]), []);
+  await run(db, `INSERT INTO shop.customers (id) VALUES ('c1')`);
+  t.same(await captured(db), ['I c1']);
+  for (const name of await triggersOn(db, 'shop.customers')) await run(db, `DROP TRIGGER ${name} ON shop.customers`);
+  t.same(await restore(database, [capture()]), []);
+  await run(db, 'UPDATE shop.customers SET amount = 1');
+  t.same(await captured(db), ['U c1']);
+});
+
+test('a running server leaves a capture alone that another configuration has set up', async (t) => {
+  const { database, db } = await setUp();
+  const { name, ...columns } = TARGET.columns;
+  const narrower = { ...TARGET, columns, contentProperties: ['id', 'amount'] };
+  const other = { integration: 'crm', entity: 'people' };
+  t.same(await align(database, [capture(narrower), capture(TARGET, other)]), []);
+  const before = await run(
+    db,
+    `SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'sync'::regnamespace ORDER BY 1`,
+  );
+  await run(db, 'ALTER TABLE shop.customers DISABLE TRIGGER ALL');
+  t.same(await restore(database, [capture()]), []);
+  t.same(
+    await run(db, `SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'sync'::regnamespace ORDER BY 1`),
+    before,
+  );
+  t.same(
+    await run(db, `SELECT 1 AS one FROM pg_trigger WHERE tgrelid = 'shop.customers'::regclass AND tgenabled = 'O'`),
+    [],
+  );
 });
 
 test('a table that was renamed and replaced is let go', async (t) => {
