@@ -64,10 +64,15 @@ function migrationsHash(): string {
     if (name.endsWith('.sql')) hash.update(readFileSync(join(folder, name)));
   }
   return hash
+    .update(TEMPLATES.join())
     .update(readFileSync(join(folder, 'meta', '_journal.json')))
     .digest('hex')
     .slice(0, 16);
 }
+
+/** They take two thirds of a dump's time to load, and only `CREATE DATABASE` needs them. */
+const TEMPLATES = ['template0', 'template1'];
+const WITHOUT_TEMPLATES = `UPDATE pg_database SET datistemplate = false, datallowconn = true`;
 
 /** Made once and kept in the temporary folder: starting from it takes a sixth of the time of starting from nothing. */
 export async function migratedDump(): Promise<Uint8Array> {
@@ -83,6 +88,8 @@ export async function migratedDump(): Promise<Uint8Array> {
       exclusively: (_name, work) => work(db),
       close: () => client.close(),
     });
+    await client.exec(WITHOUT_TEMPLATES);
+    for (const name of TEMPLATES) await client.exec(`DROP DATABASE ${name}`);
     const dump = await client.dump();
     await client.close();
     const draft = `${path}.${randomUUID()}`;

@@ -14,6 +14,7 @@ type Instance = {
   readonly client: EmbeddedClient;
   /** What it looked like when it was new. */
   readonly shape: string;
+  readonly tables: readonly string[];
   readonly rows: ReadonlyMap<string, string>;
 };
 
@@ -42,7 +43,7 @@ export async function borrowEmbedded(dump: () => Promise<Uint8Array>): Promise<D
 
 async function start(dump: Uint8Array): Promise<Instance> {
   const client = await openEmbeddedClient({ dataDir: IN_MEMORY, dump });
-  return { client, shape: await shapeOf(client), rows: await rowsOf(client) };
+  return { client, shape: await shapeOf(client), tables: await tablesOf(client), rows: await rowsOf(client) };
 }
 
 /** The client for one test: what it still asks after its end is refused, as by a database that is closed. */
@@ -72,9 +73,11 @@ function lend(client: EmbeddedClient): { readonly client: SqlClient; readonly re
 
 /** Kept where it can be made as it was when it was new, else ended. */
 async function takeBack(instance: Instance): Promise<void> {
-  const { client, shape, rows } = instance;
+  const { client, shape, tables, rows } = instance;
   try {
     await client.exec(REMOVE_OTHERS);
+    // Of migrations that a test has run besides.
+    for (const table of await tablesOf(client)) if (!tables.includes(table)) await client.exec(`DROP TABLE ${table}`);
     const filled = [...(await rowsOf(client))].filter(([table, hash]) => rows.get(table) !== hash);
     if (filled.length > 0) await client.exec(`TRUNCATE ${filled.map(([table]) => table).join(', ')} CASCADE`);
     await client.exec(restartSequences([...rows.keys()]));
@@ -123,12 +126,16 @@ async function shapeOf(client: EmbeddedClient): Promise<string> {
   return createHash('sha256').update(JSON.stringify(rows)).digest('hex');
 }
 
-/** What each table of the server holds that is not empty, in one word. */
-async function rowsOf(client: EmbeddedClient): Promise<Map<string, string>> {
+async function tablesOf(client: EmbeddedClient): Promise<readonly string[]> {
   const { rows } = await client.query(
     `SELECT oid::regclass::text AS name FROM pg_class WHERE relnamespace = 'sync'::regnamespace AND relkind IN ('r', 'p')`,
   );
-  const names = rows.map((row) => (row as { name: string }).name);
+  return rows.map((row) => (row as { name: string }).name);
+}
+
+/** What each table of the server holds that is not empty, in one word. */
+async function rowsOf(client: EmbeddedClient): Promise<Map<string, string>> {
+  const names = await tablesOf(client);
   const asked = names.map(
     (name) => `SELECT '${name}' AS name, md5(string_agg(r::text, ',' ORDER BY r::text)) AS hash FROM ${name} r`,
   );
