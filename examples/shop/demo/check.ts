@@ -13,7 +13,7 @@ import { call, startDemoServer } from './server.ts';
 import { settle } from './settle.ts';
 import { type ShopProcess, startShopProcess } from './shop-process.ts';
 import { runScenarios } from './two-way.ts';
-import { countWrites, executedSoFar, openQuestions } from './writes.ts';
+import { countWrites, openQuestions, writesSoFar } from './writes.ts';
 
 const ROUND = 500;
 const CHANGES_PER_SECOND = 200;
@@ -64,7 +64,7 @@ async function check(shop: ShopProcess, server: RunningServer, { seed, changes }
 
   await shop.control({ settings: { ...ALL_FAULTS, ...QUICK, changesPerSecond: CHANGES_PER_SECOND } });
   print('\nEvery fault is on; the shop changes while its webhooks and its API misbehave, and rows are edited here.');
-  const earlier = await executedSoFar(shop);
+  const earlier = await writesSoFar(shop);
   const edits = startLocalEdits({ server, sql, seed });
   await driveChanges(shop, server, changes).finally(edits.stop);
   const { byStatement, byRoute, thereAndBack, inserted, removed } = edits.counts;
@@ -79,25 +79,27 @@ async function check(shop: ShopProcess, server: RunningServer, { seed, changes }
   const state = await shop.control({ drain: true });
   await settle(sql);
   const before = await compareAll(shop, sql);
-  print('\nThe faults are off and every delivery that was still under way has come. Without reconciling:');
+  print(
+    '\nThe faults are off and every delivery that was still under way has come. Before the last full run (runs went on during the changes):',
+  );
   printDifferences(before);
 
   await reconcile(server, 'full');
   await settle(sql);
   const after = await compareAll(shop, sql);
-  print('\nAfter reconciling:');
+  print('\nAfter it:');
   printDifferences(after);
   const drift = await readDrift(server);
   printInjected(state);
   print(
-    `\nHealed by reconciling: ${drift.missing} missing, ${drift.stale} stale and ${drift.deleted} deleted records that no webhook had told of.`,
+    `\nRuns healed ${drift.missing} missing, ${drift.stale} stale and ${drift.deleted} deleted records of which no webhook had told yet: lost ones, and late ones.`,
   );
 
   const rowWrites = await countRowWrites(sql, () => reconcile(server, 'full'));
   print(`One more full run over unchanged records wrote ${rowWrites} rows.`);
   const writes = await countWrites(shop, edits, earlier);
   print(
-    `${writes.edits} edits came to ${writes.executed} writes at the shop; ${writes.received} requests asked for them.`,
+    `${writes.edits} edits came to ${writes.executed} writes that the shop carried out. Refused ones and repeats under a key included, it was asked ${writes.received} times.`,
   );
   return verdict({ state, scenarios, after, rowWrites, writes, open: await openQuestions(sql) });
 }

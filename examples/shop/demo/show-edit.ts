@@ -48,7 +48,9 @@ export async function showEdit({ shop, server, sql, signal }: Parts): Promise<vo
   });
   if (signal.aborted) return;
   const executed = (await shop.writes()).byRecord.customers?.[id]?.executed ?? 0;
-  print(`  Its webhook came, and was known: ${at(echoed)}; ${executed} write so far, and it stays at that.`);
+  print(
+    `  Its webhook, known as our own:   ${at(echoed)}${echoed === null ? '' : ' more'}; the edit came to ${executed} write.`,
+  );
   print('By hand, with any id of the table:');
   print(
     `  curl -X PATCH '${server.address}/records/shop/customers/${id}?wait=true' -H 'content-type: application/json' -d '{"note":"by hand"}'`,
