@@ -1,20 +1,22 @@
 /**
  * npm test [-- part of a path …] [--coverage]
  *
- * Compiles everything into build/ (which is the type check too), runs the tests there with tap, two files at a time, shows
+ * Compiles everything into build/ (which is the type check too), runs the tests there with tap, some files at a time, shows
  * failures in full and ends with the line `N passed, N failed`, counted from tap's own output: one per `test(…)`, and one
  * failure for each file that crashed, hung or held no test.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join, sep } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const FILE_TIMEOUT_S = 240;
 const RUN_TIMEOUT_MS = 30 * 60_000;
-const JOBS = 2;
+/** Files at a time: one more than there are processors, since some wait for processes of their own; four need enough memory. */
+const JOBS = Math.min(4, availableParallelism() + 1);
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const flags = process.argv.slice(2).filter((argument) => argument.startsWith('-'));
