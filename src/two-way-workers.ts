@@ -9,7 +9,8 @@ import { applyTwoWay } from './sync/apply-two-way.ts';
 import type { CrashPoint } from './sync/deps.ts';
 import type { Integration } from './sync/integration.ts';
 import { planOnce } from './sync/plan-pushes.ts';
-import { pushOnce, resolveOnce } from './sync/push.ts';
+import { pumpPushes } from './sync/pump-pushes.ts';
+import { resolveOnce } from './sync/push.ts';
 import type { PushDeps } from './sync/push-deps.ts';
 import { createPushSource } from './sync/push-source.ts';
 import { createRecordStore } from './sync/record-tx.ts';
@@ -21,10 +22,10 @@ const PUSH_POLL_MS = 200;
 const RESOLVE_POLL_MS = 1_000;
 /** Captured edits that are planned in one transaction. */
 const PLAN_BATCH = 500;
-/** Requests of one pass, side by side. */
-const PUSH_BATCH = 8;
+/** Requests of one push loop, side by side. */
+const PUSH_SLOTS = 8;
 const RESOLVE_BATCH = 8;
-/** Passes of one stream at the same time: a slow answer holds up only those of its own pass. */
+/** Of each stream: one begins with the oldest pushes, one with the newest. */
 const PUSH_LOOPS = 2;
 /** How long a request under way may still be answered once the server stops. Then its outcome is unknown, and is resolved. */
 const CALL_GRACE_MS = 4_000;
@@ -99,11 +100,10 @@ function loopsOf({ db }: TwoWayOptions, deps: PushDeps): TwoWayLoop[] {
   };
   const push =
     (place: number) =>
-    async (signal: AbortSignal): Promise<boolean> => {
-      const order = orderOf(place);
-      const { looked, settled } = await withGrace(signal, (calls) => pushOnce(deps, PUSH_BATCH, calls, order));
-      // Those that could not be sent wait for their time, so only what went on is worth another look at once.
-      return settled > 0 || looked >= PUSH_BATCH;
+    async (stopping: AbortSignal): Promise<boolean> => {
+      const how = { slots: PUSH_SLOTS, pollMs: PUSH_POLL_MS, order: orderOf(place), stopping };
+      await withGrace(stopping, (cutOff) => pumpPushes(deps, { ...how, cutOff }));
+      return false;
     };
   const resolve = async (signal: AbortSignal): Promise<boolean> => {
     const { looked, unknown } = await withGrace(signal, (calls) => resolveOnce(deps, RESOLVE_BATCH, calls));

@@ -17,6 +17,13 @@ export type PushReport = {
   readonly parked: number;
 };
 
+export type Begun = {
+  /** Pushes that were due. */
+  readonly looked: number;
+  readonly parked: number;
+  readonly calls: readonly Promise<PushFate>[];
+};
+
 /**
  * One pass over due pushes of a stream, up to `limit` requests side by side: each is decided on what its row holds
  * now, held by lease, sent, and ended as its answer says. A push that fails unexpectedly stays held until its lease ends,
@@ -28,12 +35,17 @@ export async function pushOnce(
   signal: AbortSignal,
   order: Order = 'oldest',
 ): Promise<PushReport> {
-  if (signal.aborted) return NOTHING;
+  const { calls, looked, parked } = await beginPushes(deps, limit, signal, order);
+  const counts = countFates(await allOf(calls));
+  return { ...counts, looked, calls: calls.length, parked: parked + counts.parked };
+}
+
+/** As `pushOnce`, but returns once the requests are under way: `calls` tells what became of each. */
+export async function beginPushes(deps: PushDeps, limit: number, signal: AbortSignal, order: Order): Promise<Begun> {
+  if (signal.aborted) return { looked: 0, parked: 0, calls: [] };
   const { calls, looked, parked } = await claimPushes(deps, limit, order);
   if (calls.length > 0) await deps.crashPoint('C15');
-  const fates = await allOf(calls.map((claimed) => safely(deps, () => callPush(deps, claimed, signal))));
-  const counts = countFates(fates);
-  return { ...counts, looked, calls: calls.length, parked: parked + counts.parked };
+  return { looked, parked, calls: calls.map((claimed) => safely(deps, () => callPush(deps, claimed, signal))) };
 }
 
 /**
