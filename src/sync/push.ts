@@ -17,7 +17,7 @@ export type PushReport = {
   readonly parked: number;
 };
 
-export type Begun = {
+type Begun = {
   /** Pushes that were due. */
   readonly looked: number;
   readonly parked: number;
