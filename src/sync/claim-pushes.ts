@@ -86,11 +86,12 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
     row: rows.get(key) ?? null,
     state: states.get(ids.get(key) ?? '') ?? null,
   }));
+  // Before the pushes, as where removals are planned.
+  const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await tx.deleteHold();
   // A record may have moved into a row while its lock was waited for.
   const idsNow = await tx.findByTargetKey(keys);
   const ready = new Map((await tx.lockReady(due.map(({ id }) => id))).map((push) => [push.id, push]));
   const conflicts = await tx.openConflicts(keys);
-  const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await tx.deleteHold();
   const since = addMs(await tx.now(), -twoWay.budget.perMs);
   const callCounts = await tx.countCalls(keys, since);
   const calls: Claimed[] = [];

@@ -6,6 +6,8 @@ import { operatorEntry } from './tell-operator.ts';
 const BATCH_ROWS = 200;
 /** Rows that one call works off; what is left is worked off by another. */
 const MAX_BATCHES = 500;
+/** Of rows that are removed while others are written again. */
+const MAX_ROUNDS = 10;
 
 type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
 
@@ -39,7 +41,35 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
  * which a person decides one by one. They are held back until the last is there. Safe to repeat.
  */
 export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  const restored = await eachMissing(deps, async (tx, found) => {
+  let rows = 0;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const restored = await restoreMissing(deps, correlationId);
+    rows += restored.rows;
+    if (restored.isMore || restored.refused > 0) return { ...restored, rows };
+    if (await deps.store.transaction(liftHold)) return { ...restored, rows };
+  }
+  return { rows, refused: 0, isMore: true };
+}
+
+/** @returns false, and nothing is done, where rows were removed meanwhile: what is planned of them is parked, or about to be. */
+async function liftHold(tx: RecordTx): Promise<boolean> {
+  await tx.lockDeleteHold();
+  let after: string | null = null;
+  for (let batch = 0; batch < MAX_BATCHES; batch++) {
+    const missing: readonly MissingRow[] = await tx.missingRows(after, BATCH_ROWS);
+    const conflicts = await tx.openConflicts(missing.map(({ targetKey }) => targetKey));
+    if (missing.some(({ targetKey }) => !conflicts.has(targetKey))) return false;
+    if (missing.length < BATCH_ROWS) {
+      await tx.liftDeletes();
+      return true;
+    }
+    after = missing.at(-1)?.externalId ?? null;
+  }
+  return false;
+}
+
+function restoreMissing(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
+  return eachMissing(deps, async (tx, found) => {
     const conflicts = await tx.openConflicts(found.map(({ targetKey }) => targetKey));
     const missing = found.filter(({ targetKey }) => !conflicts.has(targetKey));
     const keys = new Map(missing.map(({ externalId, targetKey }) => [externalId, targetKey]));
@@ -58,8 +88,6 @@ export async function discardDeletes(deps: HeldDeps, correlationId: string): Pro
     await tell(tx, missing, 'discard', correlationId);
     return missing.length;
   });
-  if (!restored.isMore && restored.refused === 0) await deps.store.transaction((tx) => tx.liftDeletes());
-  return restored;
 }
 
 /** @returns how many of these rows there were to work off. */

@@ -81,8 +81,8 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     },
     holdDeletes: (reason) => holdDeletes(tx, key, reason),
     liftDeletes: () => holdDeletes(tx, key, null),
-    deleteHold: () => readDeleteHold(tx, key, { isLocked: false }),
-    lockDeleteHold: () => readDeleteHold(tx, key, { isLocked: true }),
+    deleteHold: () => readDeleteHold(tx, key, { isOwn: false }),
+    lockDeleteHold: () => readDeleteHold(tx, key, { isOwn: true }),
     releaseDeletes: () => releaseDeletes(tx, key),
     countLive: () => countLive(tx, key),
     async pauseForAuth(detail) {

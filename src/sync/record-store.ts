@@ -159,6 +159,7 @@ export type RecordTx = {
   readonly supersede: (settled: readonly Settled[]) => Promise<void>;
   /** Removals of rows are held back for a person: what is planned of them is parked. */
   readonly holdDeletes: (reason: string) => Promise<void>;
+  /** It stays as it is until the transaction ends: what is parked by it is there for whoever lifts it. */
   readonly deleteHold: () => Promise<DeleteHold>;
   /** Locked: of two that count removals to see whether to hold them, the second sees those of the first. */
   readonly lockDeleteHold: () => Promise<DeleteHold>;

@@ -70,6 +70,31 @@ test('a row that the table refuses does not keep the others from being written a
   t.equal(world.shop.records.size, 20);
 });
 
+test('a row that is removed after the others were written again, and before removals go on, is written again too', async (t) => {
+  const world = await createHeld(t);
+  let steps = 0;
+  const store: PushDeps['store'] = {
+    async transaction(work) {
+      const done = await world.deps.store.transaction(work);
+      steps++;
+      // One looks which rows are missing, the next writes them.
+      if (steps === 2) {
+        await world.removed('c20');
+        await world.plan();
+        await world.push();
+        t.ok((await world.states()).includes('delete parked mass_delete'));
+      }
+      return done;
+    },
+  };
+  t.same(await discardDeletes({ ...world.deps, store }, 'c'), { rows: 6, refused: 0, isMore: false });
+  t.equal((await world.rows()).length, 20);
+  t.notOk((await world.states()).some((state) => state.includes('parked')));
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pushAll();
+  t.equal(world.shop.records.size, 20);
+});
+
 test('a row that comes back with an edit while removals are discarded keeps its push', async (t) => {
   const world = await createHeld(t);
   const deps = withSteps(world.deps, (tx) => ({
