@@ -53,7 +53,7 @@ export function fillPath(template: PathTemplate, values: Readonly<Record<string,
     else path += encodeValue(template, part, Object.hasOwn(values, part.name) ? values[part.name] : undefined);
   }
   if (path.split('/').some((segment) => DOT_SEGMENT.test(segment)))
-    throw badValue(template, 'gives the segment . or ..');
+    throw badValue(template, 'a value of . or .. is resolved away in an address, and leads to another endpoint');
   return path;
 }
 

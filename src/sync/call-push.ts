@@ -107,6 +107,8 @@ export function answerToRead(error: unknown): Exclude<PushAnswer, { readonly kin
   if (!(error instanceof SourceError)) throw error;
   const { code, message: words, retryAfterMs: waitMs } = error;
   if (code === 'unauthorized' || code === 'forbidden') return { kind: 'unauthorized', code, words };
+  // No read will ever get there, nor the write.
+  if (code === 'bad_id') return { kind: 'refused', code, words };
   if (error.isRetryable || code === 'aborted')
     return { kind: 'later', code, words, waitMs, isLimit: code === 'rate_limited' };
   return { kind: 'conflict', code, words };
