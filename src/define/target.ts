@@ -49,7 +49,8 @@ export function describeColumn(column: PgColumn): TargetColumn {
     sqlType,
     kind: kindOfType(sqlType),
     isNotNull: column.notNull,
-    hasDefault: column.hasDefault,
+    // What drizzle makes up itself for its own inserts, the database does not.
+    hasDefault: column.hasDefault && (column.defaultFn === undefined || column.default !== undefined),
   };
 }
 

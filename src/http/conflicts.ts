@@ -13,6 +13,7 @@ import { readIfMatch } from './if-match.ts';
 import { limitSchema, nameSchema, parseInput } from './input.ts';
 import { iso, type OperatorOptions, conflict as refusal } from './operator-options.ts';
 import { notFound, ProblemError } from './problem.ts';
+import { withTable } from './target-problem.ts';
 
 const filterSchema = z.strictObject({
   integration: nameSchema.optional(),
@@ -65,7 +66,8 @@ async function resolve(
   if (deps === undefined) throw refusal('not-two-way', 'Its entity is not two-way in the configuration any more');
   if (!isMatch(conflictTag(found), ifMatch)) throw changed(options, found);
   const resolution = typeof choose === 'string' ? choose : readChoice(deps, choose);
-  const resolved = await resolveConflict(deps, found, resolution, request.id);
+  const resolve = () => resolveConflict(deps, found, resolution, request.id);
+  const resolved = await withTable(options.db, deps.stream, resolve);
   if (resolved.kind !== 'resolved') throw await refusedBy(options, found, resolved);
   const now = await find(options, found.id);
   return reply.status(200).send({ ...show(options, now, 'record'), push: resolved.pushId });

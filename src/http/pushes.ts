@@ -11,6 +11,7 @@ import { problemOf } from './edit-problems.ts';
 import { isEmpty, limitSchema, nameSchema, parseInput } from './input.ts';
 import { conflict, type OperatorOptions, streamsOf } from './operator-options.ts';
 import { notFound, type ProblemError } from './problem.ts';
+import { withTable } from './target-problem.ts';
 
 const OPEN: readonly PushState[] = ['ready', 'calling', 'unknown', 'parked'];
 const filterSchema = z.strictObject({
@@ -46,13 +47,16 @@ export function pushRoutes(app: FastifyInstance, options: OperatorOptions): void
   app.post<Id>('/pushes/:id/retry', async (request, reply) => {
     const { mayDuplicate } = parseInput(retrySchema, isEmpty(request.body) ? {} : request.body);
     const push = await find(options, request.params.id);
-    const done = await retryPush(depsOf(options, push), push, { mayDuplicate, correlationId: request.id });
+    const deps = depsOf(options, push);
+    const retry = () => retryPush(deps, push, { mayDuplicate, correlationId: request.id });
+    const done = await withTable(db, deps.stream, retry);
     if (done.kind !== 'retried') throw refusedBy(done);
     return reply.status(202).send(describePush(await find(options, done.pushId)));
   });
   app.delete<Id>('/pushes/:id', async (request, reply) => {
     const push = await find(options, request.params.id);
-    const done = await discardPush(depsOf(options, push), push, request.id);
+    const deps = depsOf(options, push);
+    const done = await withTable(db, deps.stream, () => discardPush(deps, push, request.id));
     if (done.kind !== 'discarded') throw refusedBy(done);
     return reply.status(204).send();
   });
@@ -102,7 +106,9 @@ async function eachStream(
   const done: ({ readonly entity: string } & ReleasedDeletes)[] = [];
   for (const stream of streams) {
     const deps = options.pushDeps.get(streamName(stream.key));
-    if (deps !== undefined) done.push({ entity: stream.key.entity, ...(await work(deps, correlationId)) });
+    if (deps === undefined) continue;
+    const worked = await withTable(options.db, stream, () => work(deps, correlationId));
+    done.push({ entity: stream.key.entity, ...worked });
   }
   return { integration, entities: done };
 }

@@ -16,6 +16,7 @@ import { readIfMatch } from './if-match.ts';
 import { isText, parseInput } from './input.ts';
 import { findStream, type OperatorOptions } from './operator-options.ts';
 import { notFound, ProblemError } from './problem.ts';
+import { withTable } from './target-problem.ts';
 
 const MAX_EDIT_BYTES = 1_048_576;
 /** Visible ASCII, as much as clients make them. */
@@ -31,20 +32,27 @@ export function recordRoutes(app: FastifyInstance, options: OperatorOptions): vo
   app.get<Params>('/records/:integration/:entity/:id', async (request, reply) => {
     const { integration, entity, id } = request.params;
     const stream = findStream(options, integration, entity);
-    const record = isText(id) ? await explainRecord(options.db, stream, id) : null;
+    const explain = () => explainRecord(options.db, stream, id);
+    const record = isText(id) ? await withTable(options.db, stream, explain) : null;
     if (record === null) throw notFound('record');
     if (record.etag !== null) reply.header('etag', record.etag);
     return record;
   });
   const limits = { bodyLimit: MAX_EDIT_BYTES };
-  app.post<OfStream>('/records/:integration/:entity', limits, (request, reply) => create(options, request, reply));
+  const onTable = <R extends FastifyRequest<OfStream>>(request: R, work: () => Promise<FastifyReply>) =>
+    withTable(options.db, findEditable(options, request.params).stream, work);
+  app.post<OfStream>('/records/:integration/:entity', limits, (request, reply) =>
+    onTable(request, () => create(options, request, reply)),
+  );
   app.patch<Params>('/records/:integration/:entity/:id', limits, (request, reply) =>
-    edit(options, request, reply, 'some'),
+    onTable(request, () => edit(options, request, reply, 'some')),
   );
   app.put<Params>('/records/:integration/:entity/:id', limits, (request, reply) =>
-    edit(options, request, reply, 'whole'),
+    onTable(request, () => edit(options, request, reply, 'whole')),
   );
-  app.delete<Params>('/records/:integration/:entity/:id', limits, (request, reply) => remove(options, request, reply));
+  app.delete<Params>('/records/:integration/:entity/:id', limits, (request, reply) =>
+    onTable(request, () => remove(options, request, reply)),
+  );
 }
 
 async function create(

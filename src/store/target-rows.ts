@@ -115,10 +115,30 @@ export async function countUnownedRows(db: Db, key: StreamKey, table: TargetTabl
   return Number(row?.n ?? 0);
 }
 
-/** Adds rows. Where one of the key stands already nothing is written, and nothing returned for it. @returns rows as stored. */
+/**
+ * Adds rows. Where one of the key stands already nothing is written, and nothing returned for it. A property that a content
+ * does not have gets its column's default. @returns rows as stored.
+ */
 export async function insertTargetRows(tx: Db, table: TargetTable, contents: readonly Content[]): Promise<RawRow[]> {
-  if (contents.length === 0) return [];
-  const { names, given } = assigned(table);
+  const groups = new Map<string, { readonly without: ReadonlySet<string>; readonly alike: Content[] }>();
+  for (const content of contents) {
+    const without = table.contentProperties.filter((property) => content[property] === undefined);
+    const group = groups.get(without.join('\n'));
+    if (group === undefined) groups.set(without.join('\n'), { without: new Set(without), alike: [content] });
+    else group.alike.push(content);
+  }
+  const rows: RawRow[] = [];
+  for (const { alike, without } of groups.values()) rows.push(...(await insertAlike(tx, table, alike, without)));
+  return rows;
+}
+
+async function insertAlike(
+  tx: Db,
+  table: TargetTable,
+  contents: readonly Content[],
+  without: ReadonlySet<string>,
+): Promise<RawRow[]> {
+  const { names, given } = assigned(table, without);
   return await returning(
     tx,
     table,
@@ -185,9 +205,11 @@ export async function markApplying(tx: Db, isApplying: boolean): Promise<void> {
   await queryRows(tx, sql`SELECT set_config('sync.applying', ${isApplying ? '1' : ''}, true)`);
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** What every write of ours sets: the content, the stamps, and that the row is there. */
-function assigned(table: TargetTable): { names: string[]; given: string[] } {
-  const content = contentColumns(table);
+function assigned(table: TargetTable, without: ReadonlySet<string> = NONE): { names: string[]; given: string[] } {
+  const content = table.contentProperties.filter((one) => !without.has(one)).map((one) => columnOf(table, one));
   const stamps = table.syncedAtProperties.map((property) => columnOf(table, property));
   const deletedAt = table.deletedAtProperty === null ? [] : [columnOf(table, table.deletedAtProperty)];
   return {

@@ -112,7 +112,7 @@ export async function checkTarget(db: Db, table: TargetTable): Promise<TargetPro
         WHERE a.attrelid = to_regclass(${tableName(table)}) AND a.attnum > 0 AND NOT a.attisdropped`,
   );
   if (columns.length === 0) {
-    return [{ table: name, problem: 'does not exist; create it with your migrations before starting' }];
+    return [{ table: name, problem: 'does not exist; create it with your migrations' }];
   }
   const present = new Set(columns.map((column) => column.name));
   const problems = Object.values(table.columns)

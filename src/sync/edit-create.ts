@@ -63,11 +63,17 @@ async function createIn(
   return { kind: 'created', targetKey, pushId, isRepeat: false };
 }
 
-/** What is neither given nor the same everywhere the source will tell. */
+/** What is neither given nor the same everywhere the source will tell, or the column's default. */
 function rowOf({ stream }: EditDeps, values: Content, key: JsonValue): Content {
   const { target, twoWay } = stream;
   const given: Content = { ...twoWay.constants, ...values, [target.keyProperty]: key };
-  return Object.fromEntries(target.contentProperties.map((property) => [property, given[property] ?? null]));
+  return Object.fromEntries(
+    target.contentProperties.flatMap((property) => {
+      const value = given[property];
+      if (value === undefined && target.columns[property]?.hasDefault) return [];
+      return [[property, value ?? null]];
+    }),
+  );
 }
 
 const keyNeeded = (field: string): Refused => ({

@@ -152,7 +152,8 @@ function* missing(target: TargetTable, twoWay: Editable['twoWay'], body: object,
       yield { field: property, expected: 'every writable property; PATCH takes some of them' };
     }
     const isConstant = twoWay.constants !== undefined && Object.hasOwn(twoWay.constants, property);
-    if (form === 'create' && twoWay.mode === 'target-first' && column.isNotNull && !isConstant) {
+    const isNeeded = column.isNotNull && !column.hasDefault && !isConstant;
+    if (form === 'create' && twoWay.mode === 'target-first' && isNeeded) {
       const expected = properties.has(property)
         ? 'a value: the column cannot be null'
         : 'a column that may be null: only the source gives its value. Or `write.mode: source-first`';

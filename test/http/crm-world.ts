@@ -30,10 +30,13 @@ type Change = {
   readonly mapping?: EntityDefinition['mapping'];
   readonly without?: readonly (keyof WriteDefinition)[];
   readonly settings?: TestAppOptions['settings'];
+  /** Another table of the same columns. */
+  readonly target?: EntityDefinition['target'];
+  readonly table?: string;
 };
 
 /** The CRM's definition, with other mappings of some properties, and without some of what it says of writes. */
-function definitionOf(write: WriteDefinition, { mapping = {}, without = [] }: Change): IntegrationDefinition {
+function definitionOf(write: WriteDefinition, { mapping = {}, without = [], target }: Change): IntegrationDefinition {
   const definition = crmDefinition(write);
   const { contacts } = definition.entities;
   if (contacts?.write === undefined) throw new Error('Contacts are two-way');
@@ -42,7 +45,12 @@ function definitionOf(write: WriteDefinition, { mapping = {}, without = [] }: Ch
     ...definition,
     entities: {
       ...definition.entities,
-      contacts: { ...contacts, mapping: { ...contacts.mapping, ...mapping }, write: Object.fromEntries(kept) },
+      contacts: {
+        ...contacts,
+        mapping: { ...contacts.mapping, ...mapping },
+        write: Object.fromEntries(kept),
+        ...(target === undefined ? {} : { target }),
+      },
     },
   };
 }
@@ -53,7 +61,7 @@ export async function startWorld(t: Test, write: WriteDefinition = {}, change: C
   const app = await startTestApp(t, {
     definitions: [definitionOf(write, change)],
     apiUrl: crm.origin,
-    tables: CREATE_CONTACTS,
+    tables: change.table ?? CREATE_CONTACTS,
     ...(change.settings === undefined ? {} : { settings: change.settings }),
   });
   const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
