@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { wordsOf } from '../lib/issue-words.ts';
 
 /** What is wrong, and where in the definition: `integrations[0].entities.customers.read.list.path`. Never with a value in it. */
 export type ConfigProblem = { readonly path: string; readonly problem: string };
@@ -37,37 +38,10 @@ export function checkShape<Schema extends z.ZodType>(
   value: unknown,
   place: Place,
 ): z.output<Schema> | null {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  for (const issue of result.error.issues) addIssue(issue, place);
+  for (const { path, words } of wordsOf(result.error.issues, 'is no option here; look for a typing error')) {
+    place.at(...path).add(words);
+  }
   return null;
-}
-
-function addIssue(issue: z.core.$ZodIssue, place: Place): void {
-  const here = place.at(...issue.path);
-  if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) here.at(key).add('is no option here; look for a typing error');
-    return;
-  }
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // The branch with the fewest complaints is the one that was meant.
-    const [nearest] = [...issue.errors].sort((a, b) => a.length - b.length);
-    for (const inner of nearest ?? []) addIssue(inner, here);
-    return;
-  }
-  if (issue.code === 'invalid_key') {
-    here.add(`is not a name that fits here: ${issue.issues.map(({ message }) => message).join('; ')}`);
-    return;
-  }
-  here.add(issue.code === 'invalid_type' ? describeKind(issue) : issue.message);
-}
-
-/** zod names the kinds; which one came is in its message alone, and the value is not. */
-function describeKind({ expected, message }: z.core.$ZodIssueInvalidType): string {
-  const [, received] = /received (\w+)/.exec(message) ?? [];
-  const kind = expected === 'record' ? 'object' : expected;
-  if (!message.startsWith('Invalid input')) return message;
-  return received === 'undefined'
-    ? `is missing: expected ${kind}`
-    : `expected ${kind}, got ${received ?? 'something else'}`;
 }

@@ -1,13 +1,18 @@
 import { z } from 'zod';
+import { wordsOf } from '../lib/issue-words.ts';
 import { ProblemError } from './problem.ts';
+
+const UNKNOWN = 'is no field here; look for a typing error';
+const isName = (key: PropertyKey): boolean => typeof key === 'number' || /^[A-Za-z_$][\w$]{0,62}$/.test(String(key));
 
 /** Checks a request's input. Throws a 422 problem that names each field, what was expected, and never a value. */
 export function parseInput<T extends z.ZodType>(schema: T, input: unknown): z.output<T> {
-  const result = schema.safeParse(input ?? {});
+  const result = schema.safeParse(input ?? {}, { reportInput: true });
   if (result.success) return result.data;
-  const errors = result.error.issues.map((issue) => ({
-    field: issue.path.join('.') || '(body)',
-    problem: issue.message,
+  const errors = wordsOf(result.error.issues, UNKNOWN).map(({ path, words }) => ({
+    // A name that we do not know may be a value that stands in the wrong place.
+    field: path.map((key) => (words === UNKNOWN && !isName(key) ? '*' : String(key))).join('.') || '(body)',
+    problem: words,
   }));
   throw new ProblemError({
     status: 422,
@@ -29,6 +34,11 @@ export const nameSchema = z
   .min(1)
   .max(MAX_NAME_LENGTH)
   .refine(isText, 'expected well-formed text without NUL');
+
+/** Whether the answer comes once what was asked for has ended. */
+export const waitSchema = z.strictObject({
+  wait: z.stringbool({ error: 'expected true or false' }).default(false),
+});
 
 /** Some clients send that for nothing. */
 export const isEmpty = (body: unknown): boolean => body == null || body === '';

@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import type { ListedPush } from '../store/push-list.ts';
 import { describePush } from '../sync/describe-push.ts';
 import { type Edited, editRecord, NO_CREATE, NO_UPDATE, removeRecord } from '../sync/edit.ts';
@@ -13,7 +12,7 @@ import { type Stream, streamName } from '../sync/stream.ts';
 import { isMoving, waitForPush } from '../sync/wait-for-push.ts';
 import { problemOf, unfit } from './edit-problems.ts';
 import { readIfMatch } from './if-match.ts';
-import { isText, parseInput } from './input.ts';
+import { isText, parseInput, waitSchema } from './input.ts';
 import { findStream, type OperatorOptions } from './operator-options.ts';
 import { notFound, ProblemError } from './problem.ts';
 import { withTable } from './target-problem.ts';
@@ -22,7 +21,6 @@ const MAX_EDIT_BYTES = 1_048_576;
 /** Visible ASCII, as much as clients make them. */
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RETRY_AFTER_S = '5';
-const waitSchema = z.strictObject({ wait: z.stringbool().default(false) });
 
 type Params = { Params: { integration: string; entity: string; id: string } };
 type OfStream = { Params: { integration: string; entity: string } };

@@ -9,7 +9,7 @@ import { rebaseline } from '../sync/rebaseline.ts';
 import { type RunAnswer, requestRun } from '../sync/request-run.ts';
 import { cancelRun } from '../sync/run-end.ts';
 import { readPause } from '../sync/source-status.ts';
-import { limitSchema, nameSchema, parseInput } from './input.ts';
+import { limitSchema, nameSchema, parseInput, waitSchema } from './input.ts';
 import { conflict, findStream, invalid, iso, type OperatorOptions, streamsOf } from './operator-options.ts';
 import { notFound, type ProblemError } from './problem.ts';
 
@@ -26,7 +26,6 @@ const reconcileSchema = z.strictObject({
   ids: z.array(nameSchema).min(1).max(MAX_IDS).optional(),
   dryRun: z.boolean().default(false),
 });
-const waitSchema = z.strictObject({ wait: z.stringbool().default(false) });
 
 /** Starting, watching and stopping runs. */
 export function runRoutes(app: FastifyInstance, options: OperatorOptions): void {

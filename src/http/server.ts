@@ -62,14 +62,34 @@ export function createServer(log: Logger, { requestTimeoutMs = REQUEST_TIMEOUT_M
   });
   // Clients name a content type even where they send nothing, as to cancel a run.
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else void parseJson(request, String(body), done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const text = readText(Buffer.from(body), request.headers['content-type'] ?? '');
+    if (text instanceof ProblemError) done(text);
+    else if (text === '') done(null, undefined);
+    else void parseJson(request, text, done);
   });
   app.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, { status: 404, code: 'not-found', title: 'No such route' }),
   );
   return app;
+}
+
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i;
+const UTF_8 = /^(?:utf-?8|us-ascii)$/i;
+/** Fatal: a replaced byte would silently change a value. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** JSON is UTF-8, whatever a client calls it. */
+function readText(body: Buffer, contentType: string): string | ProblemError {
+  const [, charset] = CHARSET.exec(contentType) ?? [];
+  if (charset !== undefined && !UTF_8.test(charset)) {
+    return new ProblemError({ ...clientProblem(415), detail: 'expected JSON in UTF-8' });
+  }
+  try {
+    return utf8.decode(body);
+  } catch {
+    return new ProblemError({ ...clientProblem(400), detail: 'expected UTF-8' });
+  }
 }
 
 const CLIENT_TITLES: { readonly [status: number]: readonly [code: string, title: string] } = {

@@ -10,6 +10,9 @@ const RATE_WINDOW_MS = 60_000;
 const KNOWN_TYPES =
   /^(?:application\/(?:[\w.+-]*\+)?json|application\/x-www-form-urlencoded|text\/(?:plain|json))\s*(?:;|$)/i;
 
+/** Of the others ASCII is a part, and what of them is no UTF-8 is found when the body is read. */
+const WIDE_CHARSET = /;\s*charset\s*=\s*"?(?:utf-?16|utf-?32|ucs-?[24]|utf-?7|iso-10646)/i;
+
 export type WebhookOptions = {
   readonly integrations: ReadonlyMap<string, Integration>;
   readonly receive: ReceiveDeps;
@@ -103,6 +106,7 @@ function assertReadable(request: FastifyRequest, maxBodyBytes: number): void {
   if (request.method !== 'POST') return;
   if (Number(length) > maxBodyBytes) throw tooLarge(maxBodyBytes);
   if (type !== undefined && !KNOWN_TYPES.test(type)) throw wrongType('expected JSON or a form');
+  if (type !== undefined && WIDE_CHARSET.test(type)) throw wrongType('expected UTF-8');
   if (encoding !== undefined && encoding !== 'identity') throw wrongType('expected no content encoding');
 }
 

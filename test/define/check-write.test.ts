@@ -113,6 +113,33 @@ test('what a kind of write lacks, or cannot have, is told at its place', async (
   for (const [change, path, problem] of cases) t.match(withWrite(change)[path], problem, path);
 });
 
+test('a word that is none of the choices is told with the choices and its kind, and never repeated', async (t) => {
+  const cases: [object, string, string][] = [
+    [{ adopt: 'secret' }, 'adopt', 'expected one of source_wins, target_wins, got string'],
+    [{ mode: 'secret' }, 'mode', 'expected one of target-first, source-first, got string'],
+    [{ mode: null }, 'mode', 'expected one of target-first, source-first, got null'],
+    [{ localDeletes: 7 }, 'localDeletes', 'expected one of restore, push, detach, got number'],
+    [
+      { update: { path: '/x/{id}', method: 'secret' } },
+      'update.method',
+      'expected one of PATCH, PUT, POST, got string',
+    ],
+    [
+      { update: { path: '/x/{id}', ifMatch: 'secret' } },
+      'update.ifMatch',
+      'expected boolean or one of etag, version, got string',
+    ],
+    [{ massDelete: { maxShare: 7 } }, 'massDelete.maxShare', 'expected a number of at most 1, got number'],
+    [{ massDelete: { minimum: 1.5 } }, 'massDelete.minimum', 'expected a whole number, got number'],
+    [{ massDelete: 'secret' }, 'massDelete', 'expected object, got string'],
+    [{ budget: { calls: 0, per: '10m' } }, 'budget.calls', 'expected a number of at least 1, got number'],
+    [{ budget: { calls: 5 } }, 'budget.per', 'expected a duration from 1s to 1d, such as 10m'],
+    [{ onUnknownCreate: 'secret' }, 'onUnknownCreate', 'expected one of park, retry, got string'],
+  ];
+  for (const [change, inside, problem] of cases) t.same(withWrite(change), { [`${W}.${inside}`]: problem });
+  t.same(problemsOf({ version: { kind: 'secret' } })['version.kind'], 'expected one of timestamp, counter, none');
+});
+
 test('the newest value wins only where the source tells when it changed something', async (t) => {
   const version = { kind: 'none' };
   t.match(problemsOf({ version })[`${W}.fields.name`], /needs a version that is a timestamp.*'none'/);

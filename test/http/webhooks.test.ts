@@ -145,6 +145,9 @@ test('the webhook route', async (t) => {
       'application/xml',
       'multipart/form-data; boundary=x',
       'jsonish',
+      'application/json; charset=utf-16',
+      'application/json;CHARSET="UTF-16LE"',
+      'text/plain; charset=utf-32',
       'application/jso',
     ]) {
       const problem = await expectProblem(t, await app.post(SHOP, body, signShop(body, { type })), 415);
@@ -157,6 +160,7 @@ test('the webhook route', async (t) => {
       'application/cloudevents+json',
       'application/vnd.shop.v1+json',
       'text/plain;charset=UTF-8',
+      'application/json; charset=iso-8859-1',
       'APPLICATION/JSON',
     ]) {
       t.equal((await app.post(SHOP, body, signShop(body, { type }))).status, 202, type);
