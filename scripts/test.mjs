@@ -65,7 +65,11 @@ async function runTests(compiledFiles) {
       // A group of its own, so that a run that hangs can be ended together with what it started.
       detached: true,
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, NODE_OPTIONS: nodeOptions.filter(Boolean).join(' ') },
+      env: {
+        ...process.env,
+        NODE_OPTIONS: nodeOptions.filter(Boolean).join(' '),
+        ...(flags.includes('--coverage') ? { SYNCLINE_TEST_COVERAGE: 'on' } : {}),
+      },
     },
   );
   let isOutOfTime = false;

@@ -38,7 +38,7 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
   let broken: DatabaseError | null = null;
   let closing: Promise<void> | null = null;
 
-  const worker = new Worker(workerUrl(), { workerData: settings, name: 'syncline-database' });
+  const worker = new Worker(workerUrl(), { workerData: settings, name: 'syncline-database', ...loaders() });
   const breakDown = (error: DatabaseError) => {
     broken ??= closing === null ? error : new DatabaseError('closed', 'The embedded database is closed');
     for (const { reject } of waiting.values()) reject(broken);
@@ -158,8 +158,13 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
  * The program beside this file: compiled, or as source. tsx does not reach into threads, so where Node cannot read
  * TypeScript by itself a line of JavaScript loads it first.
  */
+const isSource = import.meta.url.endsWith('.ts');
+
+/** What the process was started with may help to load our source. Compiled, the thread needs none of it, and starts sooner. */
+const loaders = (): { execArgv?: string[] } => (isSource ? {} : { execArgv: [] });
+
 function workerUrl(): URL {
-  if (!import.meta.url.endsWith('.ts')) return new URL('./embedded-worker.js', import.meta.url);
+  if (!isSource) return new URL('./embedded-worker.js', import.meta.url);
   const source = new URL('./embedded-worker.ts', import.meta.url);
   if ('typescript' in process.features && process.features.typescript) return source;
   const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
