@@ -101,16 +101,16 @@ export async function requireFullRun(tx: Db, key: StreamKey): Promise<void> {
 /** Whether removals of rows are held back, and until when those were captured that a person has let go on. */
 export type DeleteHold = { readonly isHeld: boolean; readonly releasedAt: Instant | null };
 
-/** Nobody else changes it before the transaction ends. `isOwn`: nobody else reads it so, either. */
+/** `isLocked`: nobody else changes it, or asks for it locked, before the transaction ends. */
 export async function readDeleteHold(
   db: Db,
   key: StreamKey,
-  { isOwn }: { readonly isOwn: boolean },
+  { isLocked }: { readonly isLocked: boolean },
 ): Promise<DeleteHold> {
   const [row] = await queryRows<{ is_held: boolean; deletes_released_at: Instant | null }>(
     db,
     sql`SELECT held_deletes IS NOT NULL AS is_held, ${sql.raw(instantColumn('deletes_released_at'))} FROM sync.streams
-        WHERE integration = ${key.integration} AND entity = ${key.entity} ${sql.raw(isOwn ? 'FOR NO KEY UPDATE' : 'FOR SHARE')}`,
+        WHERE integration = ${key.integration} AND entity = ${key.entity} ${sql.raw(isLocked ? 'FOR NO KEY UPDATE' : '')}`,
   );
   return { isHeld: row?.is_held ?? false, releasedAt: row?.deletes_released_at ?? null };
 }

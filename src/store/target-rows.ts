@@ -53,17 +53,33 @@ export async function readTargetRows(
 
 export type RowlessRecord = { readonly externalId: string; readonly targetKey: string };
 
-/** Live records whose row was stored and is not in the table (or is stamped as deleted), in the order of their ids, after an id. */
-export async function findMissingRows(
+/**
+ * Live records whose row was stored and is not in the table (or is stamped as deleted), or of which a removal is parked as held
+ * back, in the order of their ids, after an id. Left out are those of open conflicts and, with `letGoUntil`, those of which
+ * nothing is parked and a removal until that moment is on its way.
+ */
+export async function findOpenRemovals(
   db: Db,
   key: StreamKey,
   table: TargetTable,
-  { after, limit }: { readonly after: string | null; readonly limit: number },
+  {
+    after,
+    limit,
+    letGoUntil,
+  }: { readonly after: string | null; readonly limit: number; readonly letGoUntil: Instant | null },
 ): Promise<RowlessRecord[]> {
+  const isParked = removalExists(sql`o.state = 'parked' AND o.park_reason = 'mass_delete'`);
+  const isOnItsWay = removalExists(
+    sql`o.state IN ('ready','calling','unknown') AND o.op = 'delete' AND o.edited_at > '-infinity'
+        AND o.edited_at <= to_timestamp(${letGoUntil}::float8 / 1e6)`,
+  );
   const rows = await queryRows<{ external_id: string; target_key: string }>(
     db,
     sql`SELECT s.external_id, coalesce(s.target_key, s.external_id) AS target_key FROM sync.record_states AS s
-        WHERE ${missesRow(key, table)} AND (${after}::text IS NULL OR s.external_id > ${after}::text)
+        WHERE ${isLiveIn(key)} AND (${after}::text IS NULL OR s.external_id > ${after}::text)
+          AND (${isParked} OR ${missesRow(table)} AND (${letGoUntil}::float8 IS NULL OR NOT ${isOnItsWay}))
+          AND NOT EXISTS (SELECT FROM sync.conflicts AS c WHERE c.integration = s.integration AND c.entity = s.entity
+                            AND c.target_key = coalesce(s.target_key, s.external_id) AND c.outcome IS NULL)
         ORDER BY s.external_id LIMIT ${limit}`,
   );
   return rows.map((row) => ({ externalId: row.external_id, targetKey: row.target_key }));
@@ -76,24 +92,33 @@ export async function countMissingRows(
   table: TargetTable,
   { since, atMost }: { readonly since: Instant; readonly atMost: number },
 ): Promise<number> {
+  const isPlanned = removalExists(
+    sql`o.state <> 'done' AND o.op = 'delete'
+        AND CASE WHEN o.edited_at = '-infinity' THEN o.created_at ELSE o.edited_at END <= to_timestamp(${since}::float8 / 1e6)`,
+  );
   const [row] = await queryRows<{ n: number }>(
     db,
     sql`SELECT count(*)::int AS n FROM (
           SELECT FROM sync.record_states AS s
-          WHERE ${missesRow(key, table)}
-            AND NOT EXISTS (SELECT FROM sync.outbox_pushes AS o
-                            WHERE o.integration = s.integration AND o.entity = s.entity AND o.state <> 'done' AND o.op = 'delete'
-                              AND o.target_key = coalesce(s.target_key, s.external_id)
-                              AND CASE WHEN o.edited_at = '-infinity' THEN o.created_at ELSE o.edited_at END <= to_timestamp(${since}::float8 / 1e6))
+          WHERE ${isLiveIn(key)} AND ${missesRow(table)} AND NOT ${isPlanned}
           LIMIT ${atMost}) AS missing`,
   );
   return row?.n ?? 0;
 }
 
-/** The record of the state `s` is live, its row was stored, and is not in the table. */
-function missesRow({ integration, entity }: StreamKey, table: TargetTable): SQL {
+const isLiveIn = ({ integration, entity }: StreamKey): SQL =>
+  sql`s.integration = ${integration} AND s.entity = ${entity} AND s.status = 'live'`;
+
+/** There is a push `o` of the row of the state `s`, of which this holds. */
+const removalExists = (condition: SQL): SQL =>
+  sql`EXISTS (SELECT FROM sync.outbox_pushes AS o
+              WHERE o.integration = s.integration AND o.entity = s.entity
+                AND o.target_key = coalesce(s.target_key, s.external_id) AND ${condition})`;
+
+/** The row of the record of the state `s` was stored, and is not in the table. */
+function missesRow(table: TargetTable): SQL {
   const column = quote(keyColumn(table).name);
-  return sql`s.integration = ${integration} AND s.entity = ${entity} AND s.status = 'live' AND s.shadow IS NOT NULL
+  return sql`s.shadow IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM ${sql.raw(`${tableName(table)} AS r`)},
           jsonb_populate_record(${sql.raw(`NULL::${tableName(table)}`)},
             jsonb_build_object(${keyColumn(table).name}::text, coalesce(s.target_key, s.external_id))) AS p

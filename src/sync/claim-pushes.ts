@@ -7,7 +7,7 @@ import type { RecordState } from '../model/record-state.ts';
 import type { DeleteHold } from '../store/streams.ts';
 import { type Claim, decideClaim } from './decide-claim.ts';
 import { wantRead } from './look-again.ts';
-import { brakeUncounted } from './mass-delete.ts';
+import { brakeUncounted, readHold } from './mass-delete.ts';
 import { LEASE_MARGIN_MS, PUSH_LEASE_MS, type PushDeps } from './push-deps.ts';
 import { editedOf, makePushRequest } from './push-request.ts';
 import type { RecordTx } from './record-store.ts';
@@ -86,8 +86,7 @@ async function claimAll(tx: RecordTx, deps: PushDeps, due: readonly Push[], limi
     row: rows.get(key) ?? null,
     state: states.get(ids.get(key) ?? '') ?? null,
   }));
-  // Before the pushes, as where removals are planned.
-  const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await tx.deleteHold();
+  const deleteHold = keys.every((key) => rows.has(key)) ? NOT_HELD : await readHold(tx);
   // A record may have moved into a row while its lock was waited for.
   const idsNow = await tx.findByTargetKey(keys);
   const ready = new Map((await tx.lockReady(due.map(({ id }) => id))).map((push) => [push.id, push]));

@@ -1,12 +1,13 @@
 import { isRowFault } from '../db/failure.ts';
+import type { Instant } from '../model/instant.ts';
 import type { PushDeps } from './push-deps.ts';
-import type { MissingRow, RecordTx } from './record-store.ts';
+import type { OpenRemoval, RecordTx } from './record-store.ts';
 import { operatorEntry } from './tell-operator.ts';
 
 const BATCH_ROWS = 200;
 /** Rows that one call works off; what is left is worked off by another. */
 const MAX_BATCHES = 500;
-/** Of rows that are removed while others are written again. */
+/** Rows may be removed while others are written again: so often one call begins anew. */
 const MAX_ROUNDS = 10;
 
 type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
@@ -19,18 +20,22 @@ export type ReleasedDeletes = { readonly rows: number; readonly refused: number;
 
 /**
  * Removals that were held back were meant: every record whose row is missing is looked at as removed. None of them is held
- * back again, nor counts where later ones do. Safe to repeat.
+ * back again, nor counts where later ones do. Those of open conflicts are left to whoever decides of these. Safe to repeat:
+ * another call goes on with those that no earlier one has sent on their way.
  */
 export async function releaseDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  const releasedAt = await deps.store.transaction((tx) => tx.releaseDeletes());
-  const released = await eachMissing(deps, async (tx, missing) => {
+  const { before, releasedAt } = await deps.store.transaction(async (tx) => {
+    const hold = await tx.lockDeleteHold();
+    return { before: hold.releasedAt, releasedAt: await tx.releaseDeletes() };
+  });
+  const released = await eachOpen(deps, before, async (tx, removals) => {
     const now = await tx.now();
-    await tx.dropParked(missing.map(({ targetKey }) => targetKey));
+    await tx.dropParked(removals.map(({ targetKey }) => targetKey));
     await tx.ensurePushes(
-      missing.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt, isRemoval: true })),
+      removals.map((row) => ({ ...row, edits: 1, runAt: now, editedAt: releasedAt, isRemoval: true })),
     );
-    await tell(tx, missing, 'release', correlationId);
-    return missing.length;
+    await tell(tx, removals, 'release', correlationId);
+    return removals.length;
   });
   deps.wakePushes();
   return released;
@@ -38,74 +43,69 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
 
 /**
  * Removals that were held back were not meant: every missing row is written again as it was, but those of open conflicts, of
- * which a person decides one by one. They are held back until the last is there. Safe to repeat.
+ * which a person decides one by one. Removals are held back until the last is there, those too that come meanwhile. Safe to
+ * repeat.
  */
 export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  let rows = 0;
+  let { rows, refused } = NOTHING;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const restored = await restoreMissing(deps, correlationId);
+    const restored = await eachOpen(deps, null, (tx, removals) => restore(tx, removals, correlationId));
     rows += restored.rows;
-    if (restored.isMore || restored.refused > 0) return { ...restored, rows };
-    if (await deps.store.transaction(liftHold)) return { ...restored, rows };
+    refused += restored.refused;
+    if (restored.isMore || restored.refused > 0) return { rows, refused, isMore: restored.isMore };
+    if (await deps.store.transaction(lift)) return { rows, refused, isMore: false };
   }
-  return { rows, refused: 0, isMore: true };
+  return { rows, refused, isMore: true };
 }
 
-/** @returns false, and nothing is done, where rows were removed meanwhile: what is planned of them is parked, or about to be. */
-async function liftHold(tx: RecordTx): Promise<boolean> {
+/**
+ * Under the lock in which removals are planned and parked: one that came after its place was passed would else be parked for
+ * ever, or go out though nobody let it. @returns whether none was left, so that removals are held back no longer.
+ */
+async function lift(tx: RecordTx): Promise<boolean> {
   await tx.lockDeleteHold();
-  let after: string | null = null;
-  for (let batch = 0; batch < MAX_BATCHES; batch++) {
-    const missing: readonly MissingRow[] = await tx.missingRows(after, BATCH_ROWS);
-    const conflicts = await tx.openConflicts(missing.map(({ targetKey }) => targetKey));
-    if (missing.some(({ targetKey }) => !conflicts.has(targetKey))) return false;
-    if (missing.length < BATCH_ROWS) {
-      await tx.liftDeletes();
-      return true;
-    }
-    after = missing.at(-1)?.externalId ?? null;
-  }
-  return false;
+  const left = await tx.openRemovals({ after: null, limit: 1, letGoUntil: null });
+  if (left.length > 0) return false;
+  await tx.liftDeletes();
+  return true;
 }
 
-function restoreMissing(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
-  return eachMissing(deps, async (tx, found) => {
-    const conflicts = await tx.openConflicts(found.map(({ targetKey }) => targetKey));
-    const missing = found.filter(({ targetKey }) => !conflicts.has(targetKey));
-    const keys = new Map(missing.map(({ externalId, targetKey }) => [externalId, targetKey]));
-    const states = await tx.lockStates([...keys.keys()].sort());
-    const rows = await tx.lockRows([...keys.values()].sort());
-    const removed = [...keys].flatMap(([id, key]) => {
-      const state = states.get(id);
-      const { status, shadow } = state ?? {};
-      return state !== undefined && status === 'live' && shadow && !rows.has(key) ? [{ state, key, shadow }] : [];
-    });
-    const stored = await tx.writeRows(removed.map(({ shadow }) => shadow));
-    await tx.saveStates(removed.map(({ state, key }) => ({ ...state, shadow: stored.get(key) ?? null })));
-    // Of a row that has come back meanwhile, what was edited is still to be sent.
-    await tx.dropPushes(removed.map(({ key }) => key));
-    await tx.dropParked([...keys.values()]);
-    await tell(tx, missing, 'discard', correlationId);
-    return missing.length;
+async function restore(tx: RecordTx, found: readonly OpenRemoval[], correlationId: string): Promise<number> {
+  const states = await tx.lockStates(found.map(({ externalId }) => externalId).sort());
+  const rows = await tx.lockRows(found.map(({ targetKey }) => targetKey).sort());
+  const conflicts = await tx.openConflicts(found.map(({ targetKey }) => targetKey));
+  const undecided = found.filter(({ targetKey }) => !conflicts.has(targetKey));
+  const removed = undecided.flatMap(({ externalId, targetKey }) => {
+    const state = states.get(externalId);
+    const { status, shadow } = state ?? {};
+    const isRemoved = status === 'live' && !rows.has(targetKey);
+    return state !== undefined && isRemoved && shadow ? [{ externalId, targetKey, state, shadow }] : [];
   });
+  const stored = await tx.writeRows(removed.map(({ shadow }) => shadow));
+  await tx.saveStates(removed.map(({ state, targetKey }) => ({ ...state, shadow: stored.get(targetKey) ?? null })));
+  // Of a row that has come back meanwhile, what was edited is still to be sent.
+  await tx.dropPushes(removed.map(({ targetKey }) => targetKey));
+  await tx.dropParked(undecided.map(({ targetKey }) => targetKey));
+  await tell(tx, removed, 'discard', correlationId);
+  return removed.length;
 }
 
-/** @returns how many of these rows there were to work off. */
-type Work = (tx: RecordTx, missing: readonly MissingRow[]) => Promise<number>;
+/** @returns how many rows were worked off. */
+type Work = (tx: RecordTx, removals: readonly OpenRemoval[]) => Promise<number>;
 
 /** Batch by batch, each in a transaction of its own: one that fails leaves those before it done. */
-async function eachMissing({ store }: HeldDeps, work: Work): Promise<ReleasedDeletes> {
+async function eachOpen({ store }: HeldDeps, letGoUntil: Instant | null, work: Work): Promise<ReleasedDeletes> {
   let after: string | null = null;
   let rows = 0;
   let refused = 0;
   for (let batch = 0; batch < MAX_BATCHES; batch++) {
-    const from: string | null = after;
-    const missing: readonly MissingRow[] = await store.transaction((tx) => tx.missingRows(from, BATCH_ROWS));
-    const done = missing.length === 0 ? NOTHING : await workOff(store, missing, work);
+    const page = { after, limit: BATCH_ROWS, letGoUntil };
+    const found: readonly OpenRemoval[] = await store.transaction((tx) => tx.openRemovals(page));
+    const done = found.length === 0 ? NOTHING : await workOff(store, found, work);
     rows += done.rows;
     refused += done.refused;
-    if (missing.length < BATCH_ROWS) return { rows, refused, isMore: false };
-    after = missing.at(-1)?.externalId ?? null;
+    if (found.length < BATCH_ROWS) return { rows, refused, isMore: false };
+    after = found.at(-1)?.externalId ?? null;
   }
   return { rows, refused, isMore: true };
 }
@@ -114,15 +114,15 @@ type Done = Omit<ReleasedDeletes, 'isMore'>;
 const NOTHING: Done = { rows: 0, refused: 0 };
 
 /** Together, and where a row is in the way one by one. */
-async function workOff(store: HeldDeps['store'], missing: readonly MissingRow[], work: Work): Promise<Done> {
+async function workOff(store: HeldDeps['store'], removals: readonly OpenRemoval[], work: Work): Promise<Done> {
   try {
-    return { rows: await store.transaction((tx) => work(tx, missing)), refused: 0 };
+    return { rows: await store.transaction((tx) => work(tx, removals)), refused: 0 };
   } catch (error) {
     if (!isRowFault(error)) throw error;
-    if (missing.length === 1) return { rows: 0, refused: 1 };
+    if (removals.length === 1) return { rows: 0, refused: 1 };
   }
   let done = NOTHING;
-  for (const one of missing) {
+  for (const one of removals) {
     const { rows, refused } = await workOff(store, [one], work);
     done = { rows: done.rows + rows, refused: done.refused + refused };
   }
@@ -131,12 +131,12 @@ async function workOff(store: HeldDeps['store'], missing: readonly MissingRow[],
 
 const tell = (
   tx: RecordTx,
-  missing: readonly MissingRow[],
+  removals: readonly OpenRemoval[],
   what: 'release' | 'discard',
   correlationId: string,
 ): Promise<void> =>
   tx.appendHistory(
-    missing.map(({ externalId }) =>
+    removals.map(({ externalId }) =>
       operatorEntry(
         { externalId, version: null, appliedSeq: null },
         { what, decision: 'push', reason: 'mass_delete', correlationId },

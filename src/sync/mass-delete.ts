@@ -2,6 +2,7 @@ import { addMs, type Instant } from '../model/instant.ts';
 import type { Content } from '../model/observation.ts';
 import type { Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
+import type { DeleteHold } from '../store/streams.ts';
 import type { PushDeps } from './push-deps.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
@@ -85,6 +86,15 @@ export async function brakeUncounted(
     return op !== 'delete' && row === null && state?.status === 'live' && state.shadow !== null;
   });
   return await brakeRemovals(tx, deps, { count: uncounted.length, found: 'met' });
+}
+
+/**
+ * How removals that are claimed are held back; asked before pushes are locked, as where they are planned. Where they are, it
+ * stays so until the transaction ends: what is parked for it is there for whoever lifts it.
+ */
+export async function readHold(tx: RecordTx): Promise<DeleteHold> {
+  const hold = await tx.deleteHold();
+  return hold.isHeld ? await tx.lockDeleteHold() : hold;
 }
 
 /** The table was emptied: all removals are held back, however few rows it had. @returns whether they were not before. */

@@ -15,7 +15,7 @@ import {
 } from '../store/record-states.ts';
 import { pauseSource } from '../store/source-states.ts';
 import { holdDeletes, readDeleteHold, releaseDeletes } from '../store/streams.ts';
-import { countMissingRows, findMissingRows } from '../store/target-rows.ts';
+import { countMissingRows, findOpenRemovals } from '../store/target-rows.ts';
 import type { RecordTx } from './record-store.ts';
 import type { Stream } from './stream.ts';
 import { targetRows } from './target-rows.ts';
@@ -30,7 +30,7 @@ export type RecordParts = Pick<
   | 'saveStates'
   | 'findByTargetKey'
   | 'countMissing'
-  | 'missingRows'
+  | 'openRemovals'
   | 'readRows'
   | 'takenKeys'
   | 'isTableKnown'
@@ -64,7 +64,7 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     findByTargetKey: (targetKeys) => findByTargetKey(tx, key, targetKeys),
 
     countMissing: (of) => countMissingRows(tx, key, stream.target, of),
-    missingRows: (after, limit) => findMissingRows(tx, key, stream.target, { after, limit }),
+    openRemovals: (page) => findOpenRemovals(tx, key, stream.target, page),
     ...targetRows(tx, stream.target),
     isTableKnown: () => isTableKnown(tx, stream),
 
@@ -81,8 +81,8 @@ export function recordParts(tx: Db, stream: Stream): RecordParts {
     },
     holdDeletes: (reason) => holdDeletes(tx, key, reason),
     liftDeletes: () => holdDeletes(tx, key, null),
-    deleteHold: () => readDeleteHold(tx, key, { isOwn: false }),
-    lockDeleteHold: () => readDeleteHold(tx, key, { isOwn: true }),
+    deleteHold: () => readDeleteHold(tx, key, { isLocked: false }),
+    lockDeleteHold: () => readDeleteHold(tx, key, { isLocked: true }),
     releaseDeletes: () => releaseDeletes(tx, key),
     countLive: () => countLive(tx, key),
     async pauseForAuth(detail) {

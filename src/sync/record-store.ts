@@ -159,7 +159,6 @@ export type RecordTx = {
   readonly supersede: (settled: readonly Settled[]) => Promise<void>;
   /** Removals of rows are held back for a person: what is planned of them is parked. */
   readonly holdDeletes: (reason: string) => Promise<void>;
-  /** It stays as it is until the transaction ends: what is parked by it is there for whoever lifts it. */
   readonly deleteHold: () => Promise<DeleteHold>;
   /** Locked: of two that count removals to see whether to hold them, the second sees those of the first. */
   readonly lockDeleteHold: () => Promise<DeleteHold>;
@@ -176,8 +175,12 @@ export type RecordTx = {
    * planned until `since` and has not come through.
    */
   readonly countMissing: (of: { readonly since: Instant; readonly atMost: number }) => Promise<number>;
-  /** Live records whose row was stored and is not in the table, in the order of their ids, after an id (null: from the first). */
-  readonly missingRows: (after: string | null, limit: number) => Promise<readonly MissingRow[]>;
+  /**
+   * Live records whose row was stored and is not in the table, or of which a removal is parked as held back; without those of
+   * open conflicts and, with `letGoUntil`, those of which a removal until that moment is on its way. In the order of their ids,
+   * after an id (null: from the first).
+   */
+  readonly openRemovals: (page: RemovalPage) => Promise<readonly OpenRemoval[]>;
   readonly countLive: () => Promise<number>;
   /** The source refuses our credentials: everything but webhooks waits. */
   readonly pauseForAuth: (detail: string) => Promise<void>;
@@ -190,7 +193,12 @@ export type RecordStore = {
   readonly transaction: <T>(work: (tx: RecordTx) => Promise<T>) => Promise<T>;
 };
 
-export type MissingRow = { readonly externalId: string; readonly targetKey: string };
+export type RemovalPage = {
+  readonly after: string | null;
+  readonly limit: number;
+  readonly letGoUntil: Instant | null;
+};
+export type OpenRemoval = { readonly externalId: string; readonly targetKey: string };
 
 export type { LocalChange } from '../model/local-change.ts';
 

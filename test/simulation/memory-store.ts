@@ -189,13 +189,15 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
       });
       return Math.min(missing.length, atMost);
     },
-    async missingRows(after, limit) {
-      const missing = tables.states.values().flatMap(({ externalId, status, targetKey, shadow }) => {
-        const key = targetKey ?? externalId;
-        const isMissing = status === 'live' && shadow !== null && tables.rows.get(key) === undefined;
-        return isMissing && (after === null || externalId > after) ? [{ externalId, targetKey: key }] : [];
+    async openRemovals({ after, limit, letGoUntil }) {
+      const open = tables.states.values().flatMap((state) => {
+        const { externalId, targetKey } = state;
+        const isNext = after === null || externalId > after;
+        return isNext && isOpenRemoval(tables, state, letGoUntil)
+          ? [{ externalId, targetKey: targetKey ?? externalId }]
+          : [];
       });
-      return missing.sort((left, right) => (left.externalId < right.externalId ? -1 : 1)).slice(0, limit);
+      return open.sort((left, right) => (left.externalId < right.externalId ? -1 : 1)).slice(0, limit);
     },
     countLive: async () => tables.states.values().filter(({ status }) => status === 'live').length,
     async pauseForAuth() {
@@ -216,6 +218,25 @@ function liveHolderOf(tables: Tables, state: RecordState): string | null {
     if (other.targetKey === state.targetKey) return other.externalId;
   }
   return null;
+}
+
+/** Its row is gone, or its removal parked as held back; and neither is a conflict open, nor the removal let go on until then. */
+function isOpenRemoval(
+  tables: Tables,
+  { externalId, status, targetKey, shadow }: RecordState,
+  letGoUntil: Instant | null,
+): boolean {
+  const key = targetKey ?? externalId;
+  if (status !== 'live') return false;
+  if (tables.conflicts.values().some((conflict) => conflict.outcome === null && conflict.targetKey === key))
+    return false;
+  const pushes = tables.pushes.values().filter((push) => push.targetKey === key);
+  if (pushes.some(({ parkReason }) => parkReason === 'mass_delete')) return true;
+  const isOnItsWay = pushes.some(
+    ({ state, op, editedAt }) =>
+      state !== 'parked' && op === 'delete' && editedAt !== null && letGoUntil !== null && editedAt <= letGoUntil,
+  );
+  return shadow !== null && tables.rows.get(key) === undefined && !isOnItsWay;
 }
 
 const deleteHold = ({ progress }: Tables) => {

@@ -11,6 +11,7 @@ import { KEY } from './world.ts';
 
 const createTwoWay = shareTwoWay(file);
 const MAX_STEPS = 100;
+const FIRST = { after: null, limit: 10, letGoUntil: null };
 
 /** Records `c1`, `c2` … as a full run has left them. No trigger captures anything here. */
 async function setUp(t: { teardown(work: () => unknown): unknown }, options: TwoWayOptions = {}, count = 3) {
@@ -139,12 +140,12 @@ test('a row that a trigger of the user’s kept out was removed by nobody', asyn
     await world.apply([world.see('c4', { amount: 500 })]);
     t.match(await world.stateOf('c4'), { status: 'live', shadow: null });
     t.same(await auditAll(world), []);
-    t.same(await world.inTx((tx) => tx.missingRows(null, 10)), [], 'nothing that could be released');
+    t.same(await world.inTx((tx) => tx.openRemovals(FIRST)), [], 'nothing that could be released');
     await world.apply([world.see('c4', { amount: 500, name: 'There', version: 2 })]);
     t.same(await world.conflicts(), [], 'nor is it taken for removed when the source changes it');
     await world.remove('c1');
     t.same(await auditAll(world), ['D c1']);
-    t.same(await world.inTx((tx) => tx.missingRows(null, 10)), [{ externalId: 'c1', targetKey: 'c1' }]);
+    t.same(await world.inTx((tx) => tx.openRemovals(FIRST)), [{ externalId: 'c1', targetKey: 'c1' }]);
   }
 });
 

@@ -31,6 +31,29 @@ const withSteps = (deps: PushDeps, stepsOf: (tx: RecordTx) => Partial<RecordTx>)
   store: { transaction: (work) => deps.store.transaction((tx) => work({ ...tx, ...stepsOf(tx) })) },
 });
 
+/** As `deps`, and something else happens once rows were written again. */
+function withMeanwhile(deps: PushDeps, meanwhile: () => Promise<unknown>): PushDeps {
+  let isDue = false;
+  const stepsOf = (tx: RecordTx): Partial<RecordTx> => ({
+    writeRows(rows) {
+      isDue = true;
+      return tx.writeRows(rows);
+    },
+  });
+  const { store } = withSteps(deps, stepsOf);
+  return {
+    ...deps,
+    store: {
+      async transaction(work) {
+        const done = await store.transaction(work);
+        if (isDue) await meanwhile();
+        isDue = false;
+        return done;
+      },
+    },
+  };
+}
+
 test('removals that were released go out, though more rows are removed before they have', async (t) => {
   const world = await createHeld(t);
   t.same(await releaseDeletes(world.deps, 'c'), { rows: 5, refused: 0, isMore: false });
@@ -98,8 +121,9 @@ test('a row that is removed after the others were written again, and before remo
 test('a row that comes back with an edit while removals are discarded keeps its push', async (t) => {
   const world = await createHeld(t);
   const deps = withSteps(world.deps, (tx) => ({
-    async missingRows(after, limit) {
-      const found = await tx.missingRows(after, limit);
+    async openRemovals(page) {
+      const found = await tx.openRemovals(page);
+      if (found.length === 0) return found;
       await tx.writeRows([{ id: 'c10', name: 'Back', amount: 1, price: '9.5', tags: ['a'], code: null }]);
       const now = await tx.now();
       await tx.ensurePushes([{ targetKey: 'c10', externalId: 'c10', edits: 1, runAt: now, editedAt: now }]);
@@ -110,4 +134,89 @@ test('a row that comes back with an edit while removals are discarded keeps its 
   await world.pushAll();
   t.equal(world.shop.records.get('c10')?.name, 'Back');
   t.match(await world.rowOf('c10'), { full_name: 'Back' });
+});
+
+test('a removal that is planned while others are discarded is discarded with them, and does not go out', async (t) => {
+  const world = await createHeld(t);
+  const left = ['c20', 'c21'];
+  const deps = withMeanwhile(world.deps, async () => {
+    const id = left.pop();
+    if (id === undefined) return;
+    await world.removed(id);
+    await world.plan();
+  });
+  t.same(await discardDeletes(deps, 'c'), { rows: 7, refused: 0, isMore: false });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pushAll();
+  t.same(new Set(await world.states()), new Set(['delete done']));
+  t.equal((await world.rows()).length, 20);
+  t.equal(world.shop.records.size, 20);
+});
+
+test('where rows are removed again as often as they are written, removals stay held back', async (t) => {
+  const world = await createHeld(t);
+  const deps = withMeanwhile(world.deps, async () => {
+    await world.removed('c20');
+    await world.plan();
+  });
+  t.match(await discardDeletes(deps, 'c'), { refused: 0, isMore: true });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: true });
+  t.match(await discardDeletes(world.deps, 'c'), { rows: 1, isMore: false });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pushAll();
+  t.equal(world.shop.records.size, 20);
+});
+
+test('a parked removal of which the row was put back unseen is over with the others', async (t) => {
+  for (const decide of [releaseDeletes, discardDeletes]) {
+    const world = await createHeld(t);
+    await world.inTx(async (tx) => {
+      const shadow = (await tx.readStates(['c10'])).get('c10')?.shadow;
+      if (shadow) await tx.writeRows([shadow]);
+    });
+    await decide(world.deps, 'c');
+    await world.pushAll();
+    t.same(new Set(await world.states()), new Set(['delete done']), decide.name);
+    t.ok(world.shop.records.has('c10'));
+    t.ok(await world.isInLine('c10'));
+  }
+});
+
+test('a second release goes on with what the first has not reached', async (t) => {
+  const world = await createHeld(t);
+  const deps = withSteps(world.deps, (tx) => ({
+    // As if there were more than one call works off.
+    openRemovals: async (page) => (await tx.openRemovals(page)).slice(0, 3),
+  }));
+  t.match(await releaseDeletes(deps, 'c'), { rows: 3 });
+  t.match(await releaseDeletes(world.deps, 'c'), { rows: 2 });
+  t.match(await releaseDeletes(world.deps, 'c'), { rows: 0 });
+  await world.pushAll();
+  t.equal(world.shop.records.size, 15);
+  t.same(new Set(await world.states()), new Set(['delete done']));
+});
+
+test('a removal whose record is in conflict stays parked until that is decided, and holds no other back', async (t) => {
+  const world = await createHeld(t);
+  await world.inTx((tx) =>
+    tx.recordConflicts([
+      {
+        ...{
+          externalId: 'c10',
+          targetKey: 'c10',
+          kind: 'deleted_here',
+          fields: [],
+          base: null,
+          local: null,
+          remote: null,
+        },
+        ...{ remoteVersion: null, policy: 'manual', outcome: null },
+      },
+    ]),
+  );
+  t.same(await discardDeletes(world.deps, 'c'), { rows: 4, refused: 0, isMore: false });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pushAll();
+  t.equal((await world.rows()).length, 19);
+  t.equal((await world.states()).filter((state) => state === 'delete parked mass_delete').length, 1);
 });
