@@ -145,11 +145,10 @@ async function carryOut(
       await park(tx, deps, push, claim.reason, claim.words);
       return 'parked';
     case 'drop':
-      if (state !== null && row !== null) await takeBack(tx, { state, row, properties: claim.undo });
+      if (state !== null && row !== null) await takeBack(tx, { state, push, row, properties: claim.undo });
       return 'over';
     case 'restore':
-      if (state !== null)
-        await restoreRow(tx, deps.stream, { state, targetKey: push.targetKey, content: claim.content });
+      if (state !== null) await restoreRow(tx, deps.stream, { state, push, content: claim.content });
       return 'over';
     case 'reread':
       await tx.finishPush(push, { to: 'done' });
@@ -176,7 +175,7 @@ async function startCall(
     await park(tx, deps, push, made.reason === 'unmappable' ? 'unmappable' : 'cannot_settle', made.words);
     return 'parked';
   }
-  const snapshot = state === null || row === null ? row : await takeBack(tx, { state, row, properties: undo });
+  const snapshot = state === null || row === null ? row : await takeBack(tx, { state, push, row, properties: undo });
   const token: ChangeToken = {
     id: tokenId,
     state: 'pending',

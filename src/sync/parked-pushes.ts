@@ -114,7 +114,7 @@ async function bringBack(tx: RecordTx, { stream }: OperateDeps, { push, state, r
   }
   const content = state.shadow ?? state.base;
   if (row === null) {
-    if (content !== null) await restoreRow(tx, stream, { state, targetKey, content });
+    if (content !== null) await restoreRow(tx, stream, { state, push, content });
     return;
   }
   const { shadow } = state;

@@ -191,6 +191,17 @@ test('a removed row is written again where removals are not pushed, and that is 
   t.match(await world.conflicts(), [{ kind: 'deleted_here', outcome: 'remote' }]);
 });
 
+test('a removal, or an edit of a read-only property, that is taken back is told in the record’s history', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1');
+  await world.known('c2');
+  await world.removed('c1');
+  await world.edited('c2', { amount: 7 });
+  await world.pushAll();
+  t.same(await world.history('c1'), ['insert', 'conflict deleted_here']);
+  t.same(await world.history('c2'), ['insert', 'conflict both_changed']);
+});
+
 test('a row that a trigger of the user’s keeps out is written in vain once, and is not told as removed', async (t) => {
   const world = await createWorld(t);
   await world.known('c1', { amount: 500 });
