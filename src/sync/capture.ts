@@ -63,17 +63,18 @@ export async function alignCaptures(deps: CaptureDeps, wanted: readonly CaptureW
  * configuration has set up, a newer replica's, is left to that one. @returns what kept a capture from being put back.
  */
 export async function restoreCaptures(deps: CaptureDeps, wanted: readonly CaptureWish[]): Promise<CaptureProblem[]> {
-  const findLost = async (db: Db): Promise<Step[]> =>
-    (await findSteps(db, wanted)).steps.filter(({ install }) => install === null || install.isOurs);
+  const findLost = async (db: Db, among: readonly CaptureWish[]): Promise<Step[]> =>
+    (await findSteps(db, among)).steps.filter(({ install }) => install === null || install.isOurs);
   const { db } = deps.database;
-  const lost = await findLost(db);
-  if (lost.length === 0) return [];
+  const lost = await findLost(db, wanted);
   const captures = lost.map(({ table }) => table.capture);
   const installs = lost.flatMap(({ install }) => install ?? []);
   const problems = await findProblems(db, captures, installs);
-  if (problems.length > 0) return problems;
+  // What is wrong with one table keeps no other from being captured.
+  const sound = captures.filter((one) => problems.every(({ capture }) => capture !== one));
+  if (sound.length === 0) return problems;
   return await deps.database.exclusively('migrate', async (session) => {
-    for (const step of await findLost(session)) problems.push(...(await carryOut(session, deps, step, 1)));
+    for (const step of await findLost(session, sound)) problems.push(...(await carryOut(session, deps, step, 1)));
     return problems;
   });
 }

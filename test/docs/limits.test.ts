@@ -43,6 +43,8 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/operating.md', 'Cleaned up each minute', 'src/app.ts', 'CLEAN_UP_POLL_MS = 60_000'],
   ['docs/operating.md', 'growing pauses (up to 15 s)', 'src/app.ts', 'MAX_BACKOFF_MS = 15_000'],
   ['docs/operating.md', 'more than 60 s: the workers', 'src/sync/read-status.ts', 'MAX_WAIT_MS = 60_000'],
+  ['docs/operating.md', 'unknown for more than 10 min', 'src/sync/push-status.ts', 'MAX_UNKNOWN_MS = 600_000'],
+  ['docs/operating.md', '`healthy` by it for 10 min', 'src/sync/push-status.ts', 'MAX_UNKNOWN_MS = 600_000'],
   ['docs/operating.md', 'after ten minutes', 'src/http/runs.ts', 'MAX_WAIT_MS = 600_000'],
   ['docs/operating.md', 'or after a minute (202)', 'src/sync/wait-for-push.ts', 'MAX_WAIT_MS = 60_000'],
   ['docs/operating.md', 'one record within 24 hours', 'src/store/edit-keys.ts', 'KEEP_MS = 24 * 3_600_000'],

@@ -78,6 +78,23 @@ test('a running server captures a table again that was made anew, or whose trigg
   t.same(await captured(db), ['U c1']);
 });
 
+test('a table that cannot be captured keeps no other from being captured again', async (t) => {
+  const { database, db } = await setUp();
+  await run(db, 'CREATE TABLE shop.orders (LIKE shop.customers INCLUDING ALL)');
+  const orders = { ...TARGET, name: 'orders' };
+  const other = { integration: 'shop', entity: 'orders' };
+  t.same(await align(database, [capture(), capture(orders, other)]), []);
+  await run(db, 'DROP TABLE shop.customers, shop.orders');
+  await run(db, CREATE_CUSTOMERS);
+  await run(db, 'CREATE TABLE shop.orders (LIKE shop.customers)');
+  await run(db, 'CREATE FOREIGN DATA WRAPPER far');
+  await run(db, 'CREATE SERVER away FOREIGN DATA WRAPPER far');
+  await run(db, 'CREATE FOREIGN TABLE shop.far_orders () INHERITS (shop.orders) SERVER away');
+  t.match(await restore(database, [capture(orders, other), capture()]), [{ problem: /foreign table/ }]);
+  t.equal((await triggersOn(db, 'shop.customers')).length, 4);
+  await run(db, 'DROP FOREIGN DATA WRAPPER far CASCADE');
+});
+
 test('a running server leaves a capture alone that another configuration has set up', async (t) => {
   const { database, db } = await setUp();
   const { name, ...columns } = TARGET.columns;

@@ -40,6 +40,22 @@ test('the status tells how many pushes are open, since when, and what a person h
   t.match(pushReasons(await status(), true), [/^removals of rows are held back/, /^1 pushes wait for a person/]);
 });
 
+test('a push of unknown outcome is counted at once, with its age, and is a reason only once it has been for ten minutes', async (t) => {
+  const world = await createWorld(t);
+  const status = async () => (await readPushStatus(world.db, await world.now()))(KEY);
+  await world.known('c1');
+  await world.edited('c1', { full_name: 'Edited' });
+  await world.plan();
+  world.shop.fates = [{ kind: 'lost' }];
+  await world.push();
+  t.match(await status(), { unknown: 1, ready: 0, oldestUnknownMs: Number, oldestWaitMs: null });
+  t.same(pushReasons(await status(), false), []);
+  await world.pass(590_000);
+  t.ok(((await status()).oldestUnknownMs ?? 0) >= 590_000);
+  t.same(pushReasons({ ...(await status()), oldestUnknownMs: 600_000 }, false), []);
+  t.match(pushReasons({ ...(await status()), oldestUnknownMs: 600_001 }, false), [/is unknown, of one for 10 min/]);
+});
+
 test('an edit that an open conflict holds does not wait too long', async (t) => {
   const world = await createWorld(t, { twoWay: { policy: 'manual' } });
   const status = async () => (await readPushStatus(world.db, await world.now()))(KEY);
