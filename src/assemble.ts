@@ -5,6 +5,7 @@ import { durationMs } from './lib/duration.ts';
 import { type Environment, readSetting, type Setting } from './lib/setting.ts';
 import { createMapper } from './mapping/mapper.ts';
 import type { SourceClient } from './source/client.ts';
+import { newCredentialsOf } from './source/new-credentials.ts';
 import type { Integration, Webhook } from './sync/integration.ts';
 import { lookupNamesOf, lookupSourcesOf } from './sync/lookup-sources.ts';
 import { createLookups, type LookupDeps, type Lookups } from './sync/lookups.ts';
@@ -45,6 +46,7 @@ export function assembleIntegration(definition: IntegrationDefinition, options: 
   });
   return {
     name,
+    newCredentials: newCredentialsOf(definition.source),
     webhook: webhook === null ? null : assembleWebhook(name, webhook, options),
     streams: new Map(streams),
   };

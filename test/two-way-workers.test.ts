@@ -15,10 +15,11 @@ test('a stream whose table is gone does not keep the edits of the streams beside
   // Planning reads the rows of a table whose removed rows are stamped.
   const gone = { ...stream, key, target: { ...target, name: 'gone', deletedAtProperty: target.keyProperty } };
   const streams = new Map([gone, stream].map((one) => [one.key.entity, one]));
+  const newCredentials = { kind: 'settings', variables: [] } as const;
   const { loops } = createTwoWayWorkers({
     db,
     log: { ...silentLog, debug() {} },
-    integrations: new Map([[KEY.integration, { name: KEY.integration, webhook: null, streams }]]),
+    integrations: new Map([[KEY.integration, { name: KEY.integration, newCredentials, webhook: null, streams }]]),
     random: () => 0,
     crashPoint: () => {},
     wakeHints: () => {},

@@ -7,7 +7,7 @@ import type { Claimed } from './claim-pushes.ts';
 import { MAX_REJECTIONS } from './decide-answer.ts';
 import { acceptToken, applyInstead, followAnswer, type PushFate, settleSafely, withHeld } from './finish-push.ts';
 import { dirtyProperties } from './merge.ts';
-import type { PushAnswer } from './push-answer.ts';
+import { lacksRight, type PushAnswer } from './push-answer.ts';
 import type { PushDeps } from './push-deps.ts';
 import { backoffMs } from './retry.ts';
 import { assumeStored, isSeenThrough, type Seen, seeAnswer, seeRead } from './see-answer.ts';
@@ -106,7 +106,8 @@ async function isUntouched({ stream, store }: PushDeps, push: HeldPush, { seen }
 export function answerToRead(error: unknown): Exclude<PushAnswer, { readonly kind: 'done' }> {
   if (!(error instanceof SourceError)) throw error;
   const { code, message: words, retryAfterMs: waitMs } = error;
-  if (code === 'unauthorized' || code === 'forbidden') return { kind: 'unauthorized', code, words };
+  if (code === 'unauthorized') return { kind: 'unauthorized', code, words };
+  if (code === 'forbidden') return { kind: 'refused', code, words: lacksRight(words, 'read') };
   // No read will ever get there, nor the write.
   if (code === 'bad_id') return { kind: 'refused', code, words };
   if (error.isRetryable || code === 'aborted')

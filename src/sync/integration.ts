@@ -1,3 +1,4 @@
+import type { NewCredentials } from '../source/new-credentials.ts';
 import type { BodyProblem } from '../webhook/body.ts';
 import type { DeliveryReader } from '../webhook/delivery.ts';
 import type { HandshakeAnswerer } from '../webhook/handshake.ts';
@@ -21,6 +22,7 @@ export type Webhook = {
 /** One integration at work. */
 export type Integration = {
   readonly name: string;
+  readonly newCredentials: NewCredentials;
   readonly webhook: Webhook | null;
   /** By entity. */
   readonly streams: ReadonlyMap<string, Stream>;

@@ -24,9 +24,9 @@ export type PushAnswer =
   | { readonly kind: 'conflict'; readonly code: string; readonly words: string }
   /** 404 or 410. */
   | { readonly kind: 'absent'; readonly code: string; readonly words: string }
-  /** The source does not take this, and would not tomorrow (400, 422 and the like). */
+  /** The source does not take this, and would not tomorrow (400, 422 and the like), or does not allow us to (403). */
   | { readonly kind: 'refused'; readonly code: string; readonly words: string }
-  /** 401 or 403, after the client has renewed its credentials. */
+  /** 401, after the client has renewed its credentials. */
   | { readonly kind: 'unauthorized'; readonly code: string; readonly words: string }
   /** Not sent, or turned away unread. `isLimit`: the source asked for the wait, of all of us. */
   | {
@@ -61,3 +61,12 @@ export type PushSource = {
   /** Looks for the record that carries a marker. Asked only where it can be searched for. */
   readonly findByMarker: (marker: string, signal: AbortSignal) => Promise<Sighting>;
 };
+
+/**
+ * What a 403 may mean, and the way out: one record may be locked, one field not ours to write, so it is no word on the
+ * credentials.
+ */
+export const lacksRight = (words: string, to: 'write' | 'read'): string =>
+  `${words}; what may be missing: the right to ${to} this record or one of its fields, or a scope of the token. Grant it, then ${
+    to === 'write' ? 'retry' : 'retry what is parked'
+  }`;

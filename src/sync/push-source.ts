@@ -5,7 +5,7 @@ import type { Reply } from '../source/call.ts';
 import type { SourceClient } from '../source/client.ts';
 import { SourceError, type SourceErrorCode } from '../source/error.ts';
 import { validatorHeader } from '../source/header.ts';
-import type { PushAnswer, PushSource, SendOptions } from './push-answer.ts';
+import { lacksRight, type PushAnswer, type PushSource, type SendOptions } from './push-answer.ts';
 import type { Stream } from './stream.ts';
 
 /** Pages of a search that are looked through; one that has more is no search. */
@@ -89,7 +89,7 @@ type Failed = Exclude<PushAnswer, { readonly kind: 'done' }>;
 const SAID: { readonly [code in SourceErrorCode]?: 'conflict' | 'refused' | 'unauthorized' } = {
   conflict: 'conflict',
   unauthorized: 'unauthorized',
-  forbidden: 'unauthorized',
+  forbidden: 'refused',
   bad_request: 'refused',
   skipped: 'refused',
   bad_id: 'refused',
@@ -99,7 +99,7 @@ const SAID: { readonly [code in SourceErrorCode]?: 'conflict' | 'refused' | 'una
 export function answerToFailure(error: SourceError): Failed {
   const { code, message: words, retryAfterMs: waitMs, isUndone } = error;
   const said = SAID[code];
-  if (said !== undefined) return { kind: said, code, words };
+  if (said !== undefined) return { kind: said, code, words: code === 'forbidden' ? lacksRight(words, 'write') : words };
   if (!isUndone) return { kind: 'unknown', code, words };
   if (code === 'too_large') return { kind: 'refused', code, words };
   // Also what failed where the credentials come from: that is no word on the record.

@@ -74,7 +74,7 @@ export async function readStatus(
         brakedRun: braked.find(mine)?.id ?? null,
         stalledRun: open.find((run) => mine(run) && run.stalls > 0) ?? null,
         isPaused: source?.paused != null,
-        ofSource: sourceReasons(integration.name, source),
+        ofSource: sourceReasons(integration, source),
         pushes: stream.twoWay === null ? null : pushes(stream.key),
         table: tables.find(({ capture }) => capture === stream) ?? null,
       };

@@ -146,9 +146,12 @@ async function replay(
 ): Promise<PushFate> {
   const answer = await send(deps, push, signal);
   await deps.crashPoint('C16');
-  if (answer.kind !== 'done') return await stayUnknown(deps, push, answer);
+  if (answer.kind !== 'done') {
+    const isRefused = answer.kind === 'refused' || answer.kind === 'conflict' || answer.kind === 'absent';
+    return await stayUnknown(deps, push, isRefused ? { ...answer, code: REPLAY_REFUSED } : answer);
+  }
   if (token !== null) return await settleAnswer(deps, { push, token }, answer, { isReread: true, signal });
-  return await stayUnknown(deps, push, { kind: 'refused', code: 'token_lost', words: 'its change token is gone' });
+  return await stayUnknown(deps, push, { kind: 'refused', code: REPLAY_REFUSED, words: 'its change token is gone' });
 }
 
 async function ask(
@@ -234,14 +237,13 @@ async function concludeSearch(
   });
 }
 
+/** Nothing was found out: it is looked at again later. Also a read that is not allowed to us says nothing of the write. */
 async function stayUnknown(
   deps: PushDeps,
   push: HeldPush,
   answer: Exclude<PushAnswer, { readonly kind: 'done' }>,
 ): Promise<PushFate> {
-  const isRefused = answer.kind === 'refused' || answer.kind === 'conflict' || answer.kind === 'absent';
-  const code = isRefused ? REPLAY_REFUSED : answer.code;
-  const { words } = answer;
+  const { code, words } = answer;
   return await withHeld(deps, push, async (tx, held) => {
     const now = await tx.now();
     const waitMs = answer.kind === 'later' ? (answer.waitMs ?? 0) : 0;

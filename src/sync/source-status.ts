@@ -5,6 +5,9 @@ import { type Instant, toDate } from '../model/instant.ts';
 import type { SourceState } from '../model/source-state.ts';
 import type { LimitRow } from '../source/rate-limit/limiter.ts';
 import { readSourceStates } from '../store/source-states.ts';
+import type { Integration } from './integration.ts';
+
+type Authenticated = Pick<Integration, 'name' | 'newCredentials'>;
 
 /** How much of a source's limits is used; may be slow, and may fail. */
 export type LimitsOf = (integration: string) => Promise<readonly LimitRow[]>;
@@ -33,7 +36,7 @@ export const readPause = async (db: Db, integration: string) =>
   describePause((await readSourceStates(db)).get(integration));
 
 /** Why the source keeps its streams from being healthy, in words that a person can act on. */
-export function sourceReasons(integration: string, state: SourceState | undefined): string[] {
+export function sourceReasons(integration: Authenticated, state: SourceState | undefined): string[] {
   const reasons: string[] = [];
   if (state?.paused != null) reasons.push(pauseWords(integration, state.paused));
   if (state !== undefined && state.breaker !== 'closed') {
@@ -46,16 +49,25 @@ export function sourceReasons(integration: string, state: SourceState | undefine
   return reasons;
 }
 
-function pauseWords(integration: string, { reason, detail }: NonNullable<SourceState['paused']>): string {
-  const resume = `POST /integrations/${integration}/resume`;
+function pauseWords(integration: Authenticated, { reason, detail }: NonNullable<SourceState['paused']>): string {
+  const resume = `POST /integrations/${integration.name}/resume`;
   switch (reason) {
     case 'operator':
       return `paused by an operator${detail === null ? '' : ` (${detail})`}; ${resume} lets it go on`;
     case 'auth':
-      return `paused: the source refuses our credentials (${detail ?? '401'}); authorise anew at GET /oauth/${integration}/start or mend the credential, then ${resume}`;
+      return `paused: the source refuses our credentials (${detail ?? '401'}); ${renewalOf(integration)}, then ${resume}`;
     default:
       return assertNever(reason);
   }
+}
+
+/** Variables are read at the start, so that a new value is not there before the next. */
+function renewalOf({ name, newCredentials }: Authenticated): string {
+  if (newCredentials.kind === 'person') return `authorize anew at GET /oauth/${name}/start`;
+  const { variables } = newCredentials;
+  if (variables.length === 0) return 'put new ones into the definition and restart';
+  const many = variables.length > 1;
+  return `put ${many ? 'new ones' : 'a new one'} into the environment variable${many ? 's' : ''} ${variables.join(', ')} and restart`;
 }
 
 /** Null when they cannot be told, or not in time. */

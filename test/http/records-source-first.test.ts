@@ -7,7 +7,7 @@ import { type Answer, json, load, type PushDocument, reconcile, startWorld } fro
 
 test('edits of streams that write source-first', async (t) => {
   const { crm, app, send, read } = await startWorld(t, { mode: 'source-first' });
-  await load(app, crm, ['c0', 'c1', 'c2', 'c3', 'c4', 'c5']);
+  await load(app, crm, ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6']);
 
   await t.test('the row changes once the source has, to what the source made of it', async (t) => {
     const write = holdWrites(crm);
@@ -76,6 +76,8 @@ test('edits of streams that write source-first', async (t) => {
     await expectProblem(t, await create(), 422);
     await expectProblem(t, await create(), 422);
     crm.gate = () => ({ status: 403, body: {} });
+    await expectProblem(t, await create(), 422);
+    crm.gate = () => ({ status: 401, body: {} });
     await expectProblem(t, await create(), 503);
     crm.gate = () => undefined;
     await send('POST', '/integrations/crm/resume');
@@ -89,7 +91,7 @@ test('edits of streams that write source-first', async (t) => {
   });
 
   await t.test('removing removes the row once the source has deleted the record', async (t) => {
-    crm.gate = () => ({ status: 403, body: {} });
+    crm.gate = () => ({ status: 401, body: {} });
     await expectProblem(t, await send('DELETE', '/records/crm/contacts/c4'), 503);
     crm.gate = () => undefined;
     t.equal((await read('c4')).status, 'live');
@@ -99,6 +101,26 @@ test('edits of streams that write source-first', async (t) => {
     t.equal(response.status, 200);
     t.match(await read('c4'), { status: 'tombstone', row: null });
   });
+
+  await t.test(
+    'what the source does not allow is answered with what may be missing, changes nothing and pauses nothing',
+    async (t) => {
+      crm.gate = ({ path }) => (path.endsWith('/c6') ? { status: 403, body: {} } : undefined);
+      for (const wish of [['PATCH', { age: 77 }] as const, ['DELETE'] as const]) {
+        const problem = await expectProblem(t, await send(wish[0], '/records/crm/contacts/c6', wish[1]), 422);
+        t.match(problem, {
+          type: 'urn:syncline:problem:source-refused',
+          sourceCode: 'forbidden',
+          detail: /403.*the right to write this record.*Grant it, then retry/,
+        });
+      }
+      t.match(await read('c6'), { status: 'live', row: { age: 30 } });
+      t.match(await json(app.get('/status/crm')), { source: { paused: null } });
+      t.equal((await send('PATCH', '/records/crm/contacts/c5', { name: 'free' })).status, 200, 'others go on');
+      crm.gate = () => undefined;
+      t.equal((await send('PATCH', '/records/crm/contacts/c6', { age: 77 })).status, 200);
+    },
+  );
 
   await t.test('an edit of the row itself still goes to the source after it', async (t) => {
     const { etag } = await read('c5');

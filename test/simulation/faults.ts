@@ -16,6 +16,9 @@ export const FAULT_RATES = {
   write_throttled: 0.03,
   write_refused: 0.004,
   write_failed: 0.03,
+  /** Of one record, for a while: only where a configuration says so. */
+  write_forbidden: 0,
+  read_forbidden: 0,
   row_held: 0.01,
   crash: 0.012,
   crash_in_transaction: 0.006,

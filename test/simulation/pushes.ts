@@ -151,6 +151,7 @@ function failureOf(error: unknown): PushAnswer {
   if (!(error instanceof SourceError)) throw error;
   const { code, message: words, retryAfterMs } = error;
   if (code === 'unauthorized') return { kind: 'unauthorized', code, words };
+  if (code === 'forbidden') return { kind: 'refused', code, words };
   if (code === 'rate_limited') return { kind: 'later', code, words, waitMs: retryAfterMs, isLimit: true };
   return { kind: 'unknown', code, words };
 }

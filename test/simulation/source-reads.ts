@@ -37,6 +37,7 @@ export function createReads({ source, clock, random, faults, isHidden }: ReadDep
     if (faults.strikes('read_throttled'))
       throw new SourceError('rate_limited', 'GET: 429', { status: 429, retryAfterMs: THROTTLED_MS });
     if (faults.strikes('read_refused')) throw new SourceError('unauthorized', 'GET: 401', { status: 401 });
+    if (faults.strikes('read_forbidden')) throw new SourceError('forbidden', 'GET: 403', { status: 403 });
   }
 
   async function ask<T>(

@@ -116,6 +116,7 @@ export function createWrites(deps: ReadDeps & { trace: ((line: string) => void) 
     if (faults.strikes('write_throttled'))
       throw new SourceError('rate_limited', 'the write: 429', { status: 429, retryAfterMs: THROTTLED_MS });
     if (faults.strikes('write_refused')) throw new SourceError('unauthorized', 'the write: 401', { status: 401 });
+    if (faults.strikes('write_forbidden')) throw new SourceError('forbidden', 'the write: 403', { status: 403 });
     if (faults.strikes('write_late')) {
       late.push({ write, by: shape.hasZombies ? addMs(clock.at(), ZOMBIE_MS) : write.deadline });
       throw timeout();

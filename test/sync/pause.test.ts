@@ -3,6 +3,7 @@ import file, { test } from 'tap';
 import { SourceError } from '../../src/source/error.ts';
 import { readRun } from '../../src/store/runs.ts';
 import { pauseSource, readSourceStates, saveBreaker } from '../../src/store/source-states.ts';
+import type { Integration } from '../../src/sync/integration.ts';
 import { pauseIntegration, resumeIntegration } from '../../src/sync/pause.ts';
 import { readStatus } from '../../src/sync/read-status.ts';
 import { cancelRun } from '../../src/sync/run-end.ts';
@@ -61,6 +62,31 @@ test('refused credentials pause the integration: runs and reads wait, deliveries
     ['c0', 'c1', 'c2', 'hooked'],
   );
   t.match(await statusOf(world), { source: { paused: null } });
+});
+
+test('the way to new credentials is a browser only where a person authorizes, and else the variables that hold them', async (t) => {
+  const world = await createWorld(t);
+  const [shop] = world.deps.integrations.values();
+  if (shop === undefined) throw new Error('There is a shop');
+  await pauseSource(world.db, 'shop', { reason: 'auth', detail: 'unauthorized' });
+  const wordsFor = async (newCredentials: Integration['newCredentials']) => {
+    const integrations = [{ ...shop, newCredentials }];
+    const [status] = await readStatus(world.db, integrations, { nextRunAt: () => null, limitsOf: async () => [] });
+    return status?.entities[0]?.reasons[0];
+  };
+  const resume = 'then POST /integrations/shop/resume';
+  const told = 'paused: the source refuses our credentials (unauthorized)';
+  t.equal(await wordsFor({ kind: 'person' }), `${told}; authorize anew at GET /oauth/shop/start, ${resume}`);
+  const one = { kind: 'settings', variables: ['SHOP_TOKEN'] } as const;
+  t.equal(
+    await wordsFor(one),
+    `${told}; put a new one into the environment variable SHOP_TOKEN and restart, ${resume}`,
+  );
+  t.match(
+    await wordsFor({ kind: 'settings', variables: ['A', 'B'] }),
+    /into the environment variables A, B and restart/,
+  );
+  t.match(await wordsFor({ kind: 'settings', variables: [] }), /into the definition and restart/);
 });
 
 test('a read whose credentials are refused keeps its need, costs no attempt, and pauses', async (t) => {

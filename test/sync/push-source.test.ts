@@ -68,7 +68,7 @@ test('every status means what it says, and no word of an answer is told', async 
   const expected: readonly [status: number, kind: string][] = [
     [400, 'refused'],
     [401, 'unauthorized'],
-    [403, 'unauthorized'],
+    [403, 'refused'],
     [404, 'absent'],
     [408, 'unknown'],
     [409, 'conflict'],
@@ -87,6 +87,18 @@ test('every status means what it says, and no word of an answer is told', async 
     t.notMatch(JSON.stringify(answer), 'SECRET', String(code));
     t.equal(api.seen.length, 1, `${code} is sent once`);
   }
+});
+
+test('a write that is not allowed is told apart from refused credentials, with what may be missing and the way out', async (t) => {
+  const { send } = await source(t, status(403));
+  const answer = await send();
+  t.match(answer, { kind: 'refused', code: 'forbidden' });
+  t.match(
+    answer.kind === 'refused' && answer.words,
+    /403.*the right to write this record.*a scope of the token.*retry/,
+  );
+  const { send: unknownToIt } = await source(t, status(401));
+  t.match(await unknownToIt(), { kind: 'unauthorized', code: 'unauthorized' });
 });
 
 test('a rate limit is a wait for everybody, after the tries that are surely without effect', async (t) => {

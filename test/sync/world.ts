@@ -346,6 +346,7 @@ function integrationOf(stream: Stream): Integration {
   const record = { entity: 'customers', record: 'record', version: 'version' } as const;
   return {
     name: 'shop',
+    newCredentials: { kind: 'settings', variables: ['SHOP_TOKEN'] },
     webhook: {
       routes: prepareRoutes({
         signature: signatures.standardWebhooks({ secrets: ['whsec_AAAA'] }),

@@ -149,6 +149,11 @@ test('every answer says how its push goes on', async (t) => {
   t.match(decide(conflict, { op: 'create' }), { move: { to: 'parked', reason: 'refused' } });
   t.match(decide(absent, { op: 'create' }), { move: { to: 'parked', reason: 'refused' } });
   t.match(decide({ kind: 'refused', ...failed }), { move: { to: 'parked', reason: 'refused' }, isRejected: true });
+  t.match(decide({ kind: 'refused', code: 'forbidden', words: 'w' }), {
+    move: { to: 'parked', reason: 'refused', errorCode: 'forbidden' },
+    isRejected: true,
+    pause: null,
+  });
   t.match(decide({ kind: 'unauthorized', ...failed }), { move: { to: 'again', attempt: 2 }, pause: 'c: w' });
   t.match(decide({ kind: 'later', waitMs: 9_000, isLimit: true, ...failed }), {
     move: { to: 'again', attempt: 2, runAt: addMs(NOW, 9_000) },

@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { SourceError } from '../../../src/source/error.ts';
 import type { CrashPoint } from '../../../src/sync/deps.ts';
 import { sharePushes, writesWith } from './world.ts';
 
@@ -68,6 +69,47 @@ test('a refused repeat says nothing of the first request: the record is read', a
   await world.push();
   t.match(await world.resolve(), { unknown: 1 });
   t.same(await world.states(), ['update unknown']);
+  await recover(world);
+  t.equal(world.shop.writes, 1);
+  t.ok(await world.isInLine('c1'));
+});
+
+test('a read that is not allowed says nothing of a lost write: it is looked at again, ever later, and nothing is paused', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1');
+  await world.edited('c1', { full_name: 'Edited' });
+  world.shop.fates = [{ kind: 'answer_lost' }];
+  await world.plan();
+  await world.push();
+  world.shop.onRead = async () => {
+    throw new SourceError('forbidden', 'GET /customers/c1: 403', { status: 403 });
+  };
+  for (let round = 0; round < 15; round++) {
+    await world.pass(400_000);
+    t.match(await world.resolve(), { unknown: 1 });
+    t.match(await world.resolve(), { looked: 0 }, 'not at once');
+  }
+  t.match(await world.run(sql`SELECT state, error_code FROM sync.outbox_pushes`), [
+    { state: 'unknown', error_code: 'forbidden' },
+  ]);
+  t.same(await world.run(sql`SELECT 1 AS one FROM sync.source_states WHERE paused IS NOT NULL`), []);
+  world.shop.onRead = async () => {};
+  await recover(world);
+  t.ok(await world.isInLine('c1'));
+  t.equal(world.shop.writes, 1);
+});
+
+test('a repeat that is not allowed says nothing of the first request either', async (t) => {
+  const world = await createWorld(t, { twoWay: KEYS });
+  await world.known('c1');
+  await world.edited('c1', { full_name: 'Edited' });
+  const answer = { kind: 'refused', code: 'forbidden', words: 'PATCH: 403' } as const;
+  world.shop.fates = [{ kind: 'answer_lost' }, { kind: 'answer', answer }];
+  await world.plan();
+  await world.push();
+  t.match(await world.resolve(), { unknown: 1 });
+  t.same(await world.states(), ['update unknown']);
+  t.same(await world.run(sql`SELECT 1 AS one FROM sync.source_states WHERE paused IS NOT NULL`), []);
   await recover(world);
   t.equal(world.shop.writes, 1);
   t.ok(await world.isInLine('c1'));

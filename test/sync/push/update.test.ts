@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import file, { test } from 'tap';
+import { SourceError } from '../../../src/source/error.ts';
 import { editAtSource } from '../../../src/sync/edit-at-source.ts';
 import type { PushAnswer } from '../../../src/sync/push-answer.ts';
 import { sharePushes, writesWith } from './world.ts';
@@ -279,6 +280,44 @@ test('refused credentials pause the integration, and its pushes wait until it go
   t.match(await world.push(), { looked: 0 });
   await world.run(sql`UPDATE sync.source_states SET paused = NULL, paused_detail = NULL, paused_at = NULL`);
   t.match(await world.push(), { settled: 1 });
+});
+
+test('a write that is not allowed waits for a person, and neither pauses the others nor is sent again by itself', async (t) => {
+  const world = await createWorld(t);
+  for (const id of ['c1', 'c2']) await world.known(id);
+  await world.edited('c1', { full_name: 'Locked' });
+  const answer = { kind: 'refused', code: 'forbidden', words: 'PATCH: 403' } as const;
+  world.shop.fates = [{ kind: 'answer', answer }];
+  await world.plan();
+  await world.push();
+  await world.edited('c2', { full_name: 'Free' });
+  await world.plan();
+  t.match(await world.push(), { settled: 1 });
+  await world.pass(600_000);
+  t.match(await world.push(), { looked: 0 });
+  t.same((await world.states()).sort(), ['update done', 'update parked refused']);
+  t.match(await world.run(sql`SELECT error_code FROM sync.outbox_pushes WHERE state = 'parked'`), [
+    { error_code: 'forbidden' },
+  ]);
+  t.same(await world.run(sql`SELECT 1 AS one FROM sync.source_states WHERE paused IS NOT NULL`), []);
+  t.equal((await world.rowOf('c1'))?.full_name, 'Locked', 'the row keeps the edit');
+});
+
+test('a record that may not be read before it is written is not written, and pauses nothing', async (t) => {
+  const world = await createWorld(t);
+  await world.known('c1');
+  await world.edited('c1', { full_name: 'Edited' });
+  world.shop.onRead = async () => {
+    throw new SourceError('forbidden', 'GET /customers/c1: 403', { status: 403 });
+  };
+  await world.plan();
+  await world.push();
+  t.same(await world.states(), ['update parked refused']);
+  t.equal(world.shop.sent.length, 0);
+  t.match(await world.run(sql`SELECT error_code, error FROM sync.outbox_pushes`), [
+    { error_code: 'forbidden', error: /403.*the right to read this record/ },
+  ]);
+  t.same(await world.run(sql`SELECT 1 AS one FROM sync.source_states WHERE paused IS NOT NULL`), []);
 });
 
 test('a limit that the source names holds back every push to it', async (t) => {
