@@ -35,10 +35,15 @@ export async function operatorRoutes(app: FastifyInstance, options: OperatorOpti
   pushRoutes(app, options);
 }
 
+const NAMES: readonly string[] = ['integration', 'entity'];
+/** Also what a filter of pushes names; elsewhere a reason is a person's own words. */
+const PUSH_NAMES: readonly string[] = [...NAMES, 'reason', 'errorCode'];
+
 /** What a route is told to work on in its body. Nothing of a record's, whose properties may be called anything. */
 function namesIn({ routeOptions, body }: FastifyRequest): { [name: string]: unknown } {
   if (routeOptions.url?.startsWith('/records/') || typeof body !== 'object' || body === null) return {};
-  return Object.fromEntries(Object.entries(body).filter(([name]) => name === 'integration' || name === 'entity'));
+  const told = routeOptions.url?.startsWith('/pushes/') ? PUSH_NAMES : NAMES;
+  return Object.fromEntries(Object.entries(body).filter(([name]) => told.includes(name)));
 }
 
 function statusRoutes(app: FastifyInstance, options: OperatorOptions): void {

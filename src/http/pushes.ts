@@ -4,6 +4,7 @@ import type { PushState } from '../model/push.ts';
 import { type ListedPush, listPushes, readPush, readPushValues } from '../store/push-list.ts';
 import { describePush } from '../sync/describe-push.ts';
 import { discardDeletes, type ReleasedDeletes, releaseDeletes } from '../sync/held-deletes.ts';
+import { discardParked, type Operated, retryParked } from '../sync/parked-in-bulk.ts';
 import { discardPush, type NotOperated, retryPush } from '../sync/parked-pushes.ts';
 import type { PushDeps } from '../sync/push-deps.ts';
 import { streamName } from '../sync/stream.ts';
@@ -14,17 +15,29 @@ import { notFound, type ProblemError } from './problem.ts';
 import { withTable } from './target-problem.ts';
 
 const OPEN: readonly PushState[] = ['ready', 'calling', 'unknown', 'parked'];
+const parkReasonSchema = z.enum([
+  'refused',
+  'create_unknown',
+  'loop_suspected',
+  'mass_delete',
+  'unmappable',
+  'cannot_settle',
+]);
 const filterSchema = z.strictObject({
   integration: nameSchema.optional(),
   entity: nameSchema.optional(),
   state: z.enum(['open', 'ready', 'calling', 'unknown', 'parked', 'done']).default('open'),
-  parked: z
-    .enum(['refused', 'create_unknown', 'loop_suspected', 'mass_delete', 'unmappable', 'cannot_settle'])
-    .optional(),
+  parked: parkReasonSchema.optional(),
   before: z.uuid().optional(),
   limit: limitSchema,
 });
 const retrySchema = z.strictObject({ mayDuplicate: z.boolean().default(false) });
+const bulkSchema = z.strictObject({
+  integration: nameSchema,
+  entity: nameSchema.optional(),
+  reason: parkReasonSchema.optional(),
+  errorCode: nameSchema.optional(),
+});
 const deletesSchema = z.strictObject({ entity: nameSchema.optional() });
 
 type Id = { Params: { id: string } };
@@ -44,6 +57,12 @@ export function pushRoutes(app: FastifyInstance, options: OperatorOptions): void
     const push = await find(options, request.params.id);
     return { ...describePush(push), values: (await readPushValues(db, push.id))?.patch ?? null };
   });
+  app.post('/pushes/retry', async (request) =>
+    eachParked(options, request, retryParked, ({ done, left, isMore }) => ({ retried: done, left, isMore })),
+  );
+  app.post('/pushes/discard', async (request) =>
+    eachParked(options, request, discardParked, ({ done, left, isMore }) => ({ discarded: done, left, isMore })),
+  );
   app.post<Id>('/pushes/:id/retry', async (request, reply) => {
     const { mayDuplicate } = parseInput(retrySchema, isEmpty(request.body) ? {} : request.body);
     const push = await find(options, request.params.id);
@@ -94,6 +113,25 @@ function refusedBy(done: NotOperated): ProblemError {
     default:
       return problemOf(done);
   }
+}
+
+/** Of each two-way entity of the integration, or of the one that is named. */
+async function eachParked<T extends object>(
+  options: OperatorOptions,
+  { id: correlationId, body }: FastifyRequest,
+  work: typeof retryParked,
+  show: (operated: Operated) => T,
+) {
+  const { integration, entity, reason = null, errorCode = null } = parseInput(bulkSchema, body);
+  const { stopping } = options;
+  const entities: ({ readonly entity: string } & T)[] = [];
+  for (const { key } of streamsOf(options, integration, entity)) {
+    const deps = options.pushDeps.get(streamName(key));
+    if (deps === undefined) continue;
+    const operated = await work(deps, { reason, errorCode }, { correlationId, stopping });
+    entities.push({ entity: key.entity, ...show(operated) });
+  }
+  return { integration, entities };
 }
 
 async function eachStream(

@@ -20,12 +20,18 @@ export const PUSH_TRANSITIONS = {
 export type PushState = keyof typeof PUSH_TRANSITIONS;
 export type PushOp = 'create' | 'update' | 'delete';
 
-/** Why a push waits for a person. */
 /** Which of those that wait are taken first. */
 export type Order = 'oldest' | 'newest';
 
+/** What names a push and its row, as it was found. */
+export type NamedPush = Pick<Push, 'id' | 'targetKey'>;
+
+/** Which of a stream's parked pushes; null: any. */
+export type ParkedFilter = { readonly reason: ParkReason | null; readonly errorCode: string | null };
+
+/** Why a push waits for a person. */
 export type ParkReason =
-  /** The source refuses what it holds (400, 422 and the like); the row keeps the edit. */
+  /** The source refuses what it holds (400, 422 and the like), or does not allow it to us (403); the row keeps the edit. */
   | 'refused'
   /** Nobody can say whether the record was created at the source, and asking again could make a second one. Seen by its marker, it is linked. */
   | 'create_unknown'

@@ -4,7 +4,17 @@ import { instantColumn } from '../db/instants.ts';
 import { queryRows } from '../db/query.ts';
 import type { Instant } from '../model/instant.ts';
 import type { Content, StreamKey } from '../model/observation.ts';
-import type { HeldPush, Order, ParkReason, Push, PushOp, PushState, SavedRequest } from '../model/push.ts';
+import type {
+  HeldPush,
+  NamedPush,
+  Order,
+  ParkedFilter,
+  ParkReason,
+  Push,
+  PushOp,
+  PushState,
+  SavedRequest,
+} from '../model/push.ts';
 
 type PushRow = {
   id: string;
@@ -183,6 +193,25 @@ export async function lockPush(tx: Db, key: StreamKey, id: string): Promise<Push
     sql`SELECT ${COLUMNS} FROM sync.outbox_pushes p WHERE ${ofStream(key)} AND p.id = ${id}::uuid FOR UPDATE`,
   );
   return pushes[0] ?? null;
+}
+
+/** Parked pushes that were there at a moment, by their ids, after one (null: from the first), not locked. */
+export async function findParked(
+  db: Db,
+  key: StreamKey,
+  { reason, errorCode }: ParkedFilter,
+  { until, after, limit }: { readonly until: Instant; readonly after: string | null; readonly limit: number },
+): Promise<NamedPush[]> {
+  const rows = await queryRows<{ id: string; target_key: string }>(
+    db,
+    sql`SELECT p.id::text AS id, p.target_key FROM sync.outbox_pushes p
+        WHERE ${ofStream(key)} AND p.state = 'parked' AND p.created_at <= to_timestamp(${until}::float8 / 1e6)
+          AND (${reason}::text IS NULL OR p.park_reason = ${reason})
+          AND (${errorCode}::text IS NULL OR p.error_code = ${errorCode})
+          AND (${after}::uuid IS NULL OR p.id > ${after}::uuid)
+        ORDER BY p.id LIMIT ${limit}`,
+  );
+  return rows.map((row) => ({ id: row.id, targetKey: row.target_key }));
 }
 
 /** A request's push begins as `calling`; null when another push of its row is in flight. */

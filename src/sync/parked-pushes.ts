@@ -1,5 +1,5 @@
 import type { Content } from '../model/observation.ts';
-import { LOOP_RETRIED, type Push } from '../model/push.ts';
+import { LOOP_RETRIED, type NamedPush, type Push } from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import { inOneTransaction, type Refused } from './edit.ts';
 import { wantRead } from './look-again.ts';
@@ -10,9 +10,7 @@ import type { RecordTx } from './record-store.ts';
 import { restoreRow } from './restore-rows.ts';
 import { tellOperator } from './tell-operator.ts';
 
-type OperateDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
-/** What names a push and its row, as it was found. */
-type Named = Pick<Push, 'id' | 'targetKey'>;
+export type OperateDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes' | 'wakeHints'>;
 
 /** `pushId`: the push that brings the row's edits from now on. */
 type Retried = { readonly kind: 'retried'; readonly pushId: string };
@@ -33,37 +31,47 @@ export type NotOperated =
  */
 export async function retryPush(
   deps: OperateDeps,
-  named: Named,
+  named: NamedPush,
   { mayDuplicate, correlationId }: { readonly mayDuplicate: boolean; readonly correlationId: string },
 ): Promise<Retried | NotOperated> {
   const operated = await inOneTransaction(deps, async (tx): Promise<Retried | NotOperated> => {
-    const { state } = await lockSubject(tx, named.targetKey);
-    const push = await tx.lockPush(named.id);
-    if (push === null) return { kind: 'no_push' };
-    if (push.state !== 'parked') return notNow(push, 'only a parked push is tried again');
-    if (push.parkReason === 'create_unknown' && !mayDuplicate) return { kind: 'may_duplicate' };
-    if (push.parkReason === 'mass_delete') return notNow(push, 'removals are released, or discarded, all together');
-    const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
-    const now = await tx.now();
-    if (token?.state === 'confirmed') {
-      const flights = state === null ? null : await tx.flightsOf([state.externalId]);
-      if (flights?.size) return notNow(push, 'another write of the record is under way: wait until that is settled');
-      // The source has it: only what it made of it is still to be brought here.
-      await tx.finishPush(push, { to: 'unknown', runAt: now, errorCode: push.errorCode, error: push.error });
-      await tell(tx, push, state, 'retry', correlationId);
-      return { kind: 'retried', pushId: push.id };
-    }
-    if (push.carries === 'request')
-      return notNow(push, 'its values are those of a caller: discard it, and send the request again');
-    const errorCode = push.parkReason === 'loop_suspected' ? LOOP_RETRIED : push.errorCode;
-    await tx.finishPush(push, { to: 'done', errorCode, error: push.error });
-    const { targetKey, externalId, edits, editedAt } = push;
-    const pushes = await tx.ensurePushes([{ targetKey, externalId, edits, runAt: now, editedAt }]);
-    await tell(tx, push, state, 'retry', correlationId);
-    return { kind: 'retried', pushId: pushes.get(targetKey) ?? push.id };
+    const subjectOf = await lockSubjects(tx, [named.targetKey]);
+    return await retryLocked(tx, named.id, subjectOf(named.targetKey), { mayDuplicate, correlationId });
   });
   if (operated.kind === 'retried') deps.wakePushes();
   return operated;
+}
+
+/** In the caller's transaction, which has locked what the push is of. */
+export async function retryLocked(
+  tx: RecordTx,
+  id: string,
+  { state }: Subject,
+  { mayDuplicate, correlationId }: { readonly mayDuplicate: boolean; readonly correlationId: string },
+): Promise<Retried | NotOperated> {
+  const push = await tx.lockPush(id);
+  if (push === null) return { kind: 'no_push' };
+  if (push.state !== 'parked') return notNow(push, 'only a parked push is tried again');
+  if (push.parkReason === 'create_unknown' && !mayDuplicate) return { kind: 'may_duplicate' };
+  if (push.parkReason === 'mass_delete') return notNow(push, 'removals are released, or discarded, all together');
+  const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
+  const now = await tx.now();
+  if (token?.state === 'confirmed') {
+    const flights = state === null ? null : await tx.flightsOf([state.externalId]);
+    if (flights?.size) return notNow(push, 'another write of the record is under way: wait until that is settled');
+    // The source has it: only what it made of it is still to be brought here.
+    await tx.finishPush(push, { to: 'unknown', runAt: now, errorCode: push.errorCode, error: push.error });
+    await tell(tx, push, state, 'retry', correlationId);
+    return { kind: 'retried', pushId: push.id };
+  }
+  if (push.carries === 'request')
+    return notNow(push, 'its values are those of a caller: discard it, and send the request again');
+  const errorCode = push.parkReason === 'loop_suspected' ? LOOP_RETRIED : push.errorCode;
+  await tx.finishPush(push, { to: 'done', errorCode, error: push.error });
+  const { targetKey, externalId, edits, editedAt } = push;
+  const pushes = await tx.ensurePushes([{ targetKey, externalId, edits, runAt: now, editedAt }]);
+  await tell(tx, push, state, 'retry', correlationId);
+  return { kind: 'retried', pushId: pushes.get(targetKey) ?? push.id };
 }
 
 /**
@@ -72,39 +80,56 @@ export async function retryPush(
  */
 export async function discardPush(
   deps: OperateDeps,
-  named: Named,
+  named: NamedPush,
   correlationId: string,
 ): Promise<Discarded | NotOperated> {
   const operated = await inOneTransaction(deps, async (tx): Promise<Discarded | NotOperated> => {
-    const { state, row, conflict } = await lockSubject(tx, named.targetKey);
-    const push = await tx.lockPush(named.id);
-    if (push === null) return { kind: 'no_push' };
-    if (push.state !== 'parked' && push.state !== 'ready')
-      return notNow(
-        push,
-        push.state === 'done' ? 'it is over' : 'its request may be under way: wait until that is settled',
-      );
-    if (conflict !== null) return { kind: 'in_conflict', conflictId: conflict };
-    // The row would be taken for an edit that is newer than what is under way, and be sent after it.
-    if (await isInFlight(tx, push.targetKey, state)) return { kind: 'in_flight' };
-    if (push.carries === 'row') await bringBack(tx, deps, { push, state, row });
-    await tx.dropPushes([push.targetKey]);
-    await tx.dropParked([push.targetKey]);
-    const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
-    // A record that the source has made of it is still there.
-    const externalId = state?.externalId ?? token?.externalId ?? null;
-    if (externalId !== null) await wantRead(tx, externalId);
-    await tell(tx, push, state, 'discard', correlationId);
-    return { kind: 'discarded' };
+    const subjectOf = await lockSubjects(tx, [named.targetKey]);
+    return await discardLocked(tx, deps, named.id, subjectOf(named.targetKey), {
+      from: ['parked', 'ready'],
+      correlationId,
+    });
   });
   if (operated.kind === 'discarded') deps.wakeHints();
   return operated;
 }
 
-type Subject = { readonly push: Push; readonly state: RecordState | null; readonly row: Content | null };
+/** In the caller's transaction, which has locked what the push is of. `from`: states that it is given up in. */
+export async function discardLocked(
+  tx: RecordTx,
+  deps: OperateDeps,
+  id: string,
+  subject: Subject,
+  { from, correlationId }: { readonly from: readonly Push['state'][]; readonly correlationId: string },
+): Promise<Discarded | NotOperated> {
+  const { state, conflict } = subject;
+  const push = await tx.lockPush(id);
+  if (push === null) return { kind: 'no_push' };
+  if (!from.includes(push.state))
+    return notNow(
+      push,
+      push.state === 'done' ? 'it is over' : 'its request may be under way: wait until that is settled',
+    );
+  if (conflict !== null) return { kind: 'in_conflict', conflictId: conflict };
+  // The row would be taken for an edit that is newer than what is under way, and be sent after it.
+  if (await isInFlight(tx, push.targetKey, state)) return { kind: 'in_flight' };
+  if (push.carries === 'row') await bringBack(tx, deps, push.targetKey, subject);
+  await tx.dropPushes([push.targetKey]);
+  await tx.dropParked([push.targetKey]);
+  const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
+  // A record that the source has made of it is still there.
+  const externalId = state?.externalId ?? token?.externalId ?? null;
+  if (externalId !== null) await wantRead(tx, externalId);
+  await tell(tx, push, state, 'discard', correlationId);
+  return { kind: 'discarded' };
+}
 
-async function bringBack(tx: RecordTx, { stream }: OperateDeps, { push, state, row }: Subject): Promise<void> {
-  const { targetKey } = push;
+async function bringBack(
+  tx: RecordTx,
+  { stream }: OperateDeps,
+  targetKey: string,
+  { state, row }: Subject,
+): Promise<void> {
   if (state?.status !== 'live') {
     if (row === null) return;
     // Nothing at the source stands for it, as far as anybody knows.
@@ -137,13 +162,23 @@ async function keep(tx: RecordTx, kept: Kept): Promise<void> {
   if (open !== undefined) await tx.closeConflict(open.id, 'remote', 'operator');
 }
 
-/** The record, its row and what is open of it, in the order in which everything is locked. */
-async function lockSubject(tx: RecordTx, targetKey: string) {
-  const externalId = (await tx.findByTargetKey([targetKey])).get(targetKey);
-  const state = externalId === undefined ? null : ((await tx.lockStates([externalId])).get(externalId) ?? null);
-  const row = (await tx.lockRows([targetKey])).get(targetKey) ?? null;
-  const conflict = (await tx.openConflicts([targetKey])).get(targetKey)?.id ?? null;
-  return { state, row, conflict };
+/** What a push is of. `conflict`: the id of the open one. */
+type Subject = { readonly state: RecordState | null; readonly row: Content | null; readonly conflict: string | null };
+
+/** Records, their rows and what is open of them, in the order in which everything is locked. @returns each by its row's key. */
+export async function lockSubjects(
+  tx: RecordTx,
+  targetKeys: readonly string[],
+): Promise<(targetKey: string) => Subject> {
+  const ids = await tx.findByTargetKey(targetKeys);
+  const states = ids.size === 0 ? new Map<string, RecordState>() : await tx.lockStates([...ids.values()].sort());
+  const rows = await tx.lockRows([...new Set(targetKeys)].sort());
+  const conflicts = await tx.openConflicts(targetKeys);
+  return (targetKey) => ({
+    state: states.get(ids.get(targetKey) ?? '') ?? null,
+    row: rows.get(targetKey) ?? null,
+    conflict: conflicts.get(targetKey)?.id ?? null,
+  });
 }
 
 /** Another push of the row, or of its record under a former key, is not settled. */

@@ -8,6 +8,7 @@ import { takeLocalChanges } from '../store/local-changes.ts';
 import {
   claimUnknownPushes,
   findOpenCreates,
+  findParked,
   insertRequestPush,
   lockHeldPush,
   lockPush,
@@ -62,6 +63,7 @@ export function pushParts(tx: Db, { key }: Pick<Stream, 'key'>): PushParts {
     duePushes: (limit, order = 'oldest') => readDuePushes(tx, key, limit, order),
     lockReady: (ids) => lockReadyPushes(tx, ids),
     lockPush: (id) => lockPush(tx, key, id),
+    parkedPushes: (filter, page) => findParked(tx, key, filter, page),
     lockHeld: (push) => lockHeldPush(tx, push),
     claimUnknown: (limit, leaseMs) => claimUnknownPushes(tx, key, { limit, leaseMs }),
     startCall: (push, { leaseMs, ...call }) => startCall(tx, push, { call, leaseMs }),

@@ -4,7 +4,16 @@ import type { NewHint } from '../model/hint.ts';
 import type { Instant } from '../model/instant.ts';
 import type { LocalChange } from '../model/local-change.ts';
 import type { Content, Observation } from '../model/observation.ts';
-import type { HeldPush, Order, ParkReason, Push, PushWish, SavedRequest } from '../model/push.ts';
+import type {
+  HeldPush,
+  NamedPush,
+  Order,
+  ParkedFilter,
+  ParkReason,
+  Push,
+  PushWish,
+  SavedRequest,
+} from '../model/push.ts';
 import type { RecordState } from '../model/record-state.ts';
 import type { Settled } from '../store/dead-letters.ts';
 import type { HistoryEntry } from '../store/record-history.ts';
@@ -111,6 +120,14 @@ export type RecordTx = {
   readonly startRequest: (targetKey: string, call: StartedCall) => Promise<HeldPush | null>;
   /** Any push by its id, locked until the transaction ends; null when there is none. */
   readonly lockPush: (id: string) => Promise<Push | null>;
+  /**
+   * Parked pushes that were there at a moment, in the order of their ids, after one (null: from the first), not locked: states
+   * and rows are locked before them.
+   */
+  readonly parkedPushes: (
+    filter: ParkedFilter,
+    page: { readonly until: Instant; readonly after: string | null; readonly limit: number },
+  ) => Promise<readonly NamedPush[]>;
   /** Locks a held push again. @returns as it stands; null when the lease was lost: roll back and forget the answer. */
   readonly lockHeld: (push: HeldPush) => Promise<HeldPush | null>;
   /** A locked push moves on. It ends the hold. Nobody looks for a write whose push is over: a pending token is rejected. */

@@ -31,6 +31,8 @@ const LIMITS: readonly [document: string, words: string, file: string, code: str
   ['docs/architecture.md', 'Kept for 90 d', 'src/sync/upkeep.ts', 'KEEP_CONFLICTS_MS = 90 * DAY_MS'],
   ['docs/integrations.md', 'From 1m to 7d', 'src/define/schemas.ts', 'MAX_DEADLINE_MS = 7 * 24 * 3_600_000'],
   ['docs/integrations.md', 'From 1m to 7d', 'src/define/schemas.ts', 'MIN_DEADLINE_MS = 60_000'],
+  ['docs/operating.md', 'more than 5,000 of an entity', 'src/sync/parked-in-bulk.ts', 'PAGE_PUSHES = 100'],
+  ['docs/operating.md', 'more than 5,000 of an entity', 'src/sync/parked-in-bulk.ts', 'MAX_PAGES = 50'],
   ['docs/operating.md', 'up to 500 characters', 'src/http/operator.ts', 'MAX_REASON_LENGTH = 500'],
   ['docs/operating.md', 'told within a second', 'src/sync/source-status.ts', 'LIMITS_TIMEOUT_MS = 1_000'],
   ['docs/operating.md', 'three times at most', 'src/sync/reconcile.ts', 'MAX_LISTING_STARTS = 3'],

@@ -19,6 +19,11 @@ const GUARDED: readonly (readonly [method: 'GET' | 'POST' | 'DELETE', path: stri
   ['POST', '/dead-letters/1/retry'],
   ['POST', '/dead-letters/retry'],
   ['DELETE', '/dead-letters/1'],
+  ['GET', '/pushes'],
+  ['POST', '/pushes/retry'],
+  ['POST', '/pushes/discard'],
+  ['POST', '/pushes/01a1fd07-abda-72fa-aa81-229987e03ce3/retry'],
+  ['DELETE', '/pushes/01a1fd07-abda-72fa-aa81-229987e03ce3'],
   ['GET', '/records/shop/customers/x'],
 ];
 

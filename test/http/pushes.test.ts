@@ -147,6 +147,100 @@ test('pushes that wait for a person', async (t) => {
   });
 });
 
+test('parked pushes by a filter', async (t) => {
+  const { crm, app, send, read } = await startWorld(t);
+  const ids = ['c0', 'c1', 'c2', 'c3'];
+  await load(app, crm, ids);
+  const parkAll = async (age: number) => {
+    crm.gate = ({ path }) => ({ status: path.endsWith('/c3') ? 422 : 403, body: {} });
+    for (const id of ids) {
+      const { push } = await json<Answer>(send('PATCH', `/records/crm/contacts/${id}?wait=true`, { age }));
+      if (push?.state !== 'parked') throw new Error(`It is ${push?.state}`);
+    }
+    crm.gate = () => undefined;
+  };
+  const forbidden = { integration: 'crm', entity: 'contacts', reason: 'refused', errorCode: 'forbidden' };
+  const isSettled = async () => (await json<List>(app.get('/pushes'))).pushes.length === 1;
+
+  await t.test(
+    'after a scope is granted all of its writes are sent by one call, and repeating it does nothing',
+    async (t) => {
+      await parkAll(41);
+      t.match(await json(app.get('/status/crm')), { source: { paused: null } });
+      const answer = await send('POST', '/pushes/retry', forbidden);
+      t.equal(answer.status, 200);
+      t.same(await json(answer), {
+        integration: 'crm',
+        entities: [{ entity: 'contacts', retried: 3, left: 0, isMore: false }],
+      });
+      await until('the source has them', () => ids.slice(0, 3).every((id) => crm.records.get(id)?.age === 41));
+      await until('they are settled', isSettled);
+      t.equal(crm.records.get('c3')?.age, 30);
+      for (const id of ids.slice(0, 3))
+        t.ok(
+          (await read(id)).history.some(({ by }) => by.kind === 'operator' && by.id === 'retry'),
+          id,
+        );
+      t.match(await json(send('POST', '/pushes/retry', forbidden)), { entities: [{ retried: 0, left: 0 }] });
+      const lines = app
+        .logged()
+        .split('\n')
+        .filter((line) => line.includes('POST /pushes/retry'));
+      t.equal(lines.length, 2, 'one line for each call');
+      t.match(JSON.parse(lines[0] ?? ''), { on: forbidden, msg: 'done for an operator' });
+    },
+  );
+
+  await t.test('what is given up in bulk is taken back', async (t) => {
+    await parkAll(42);
+    t.match(await json(send('POST', '/pushes/discard', { integration: 'crm' })), {
+      entities: [{ entity: 'contacts', discarded: 4, left: 0, isMore: false }],
+    });
+    t.match(await json<List>(app.get('/pushes')), { pushes: [] });
+    t.equal((await read('c0')).row?.age, 41);
+    t.equal((await read('c3')).row?.age, 30);
+    t.match(await json(send('POST', '/pushes/discard', { integration: 'crm' })), { entities: [{ discarded: 0 }] });
+  });
+
+  await t.test('nonsense is refused, and does nothing', async (t) => {
+    await parkAll(43);
+    const wrong: readonly unknown[] = [
+      undefined,
+      {},
+      [],
+      'all',
+      '{"integration":"crm"',
+      { entity: 'contacts' },
+      { integration: '' },
+      { integration: 7 },
+      { integration: ['crm'] },
+      { integration: { crm: true } },
+      { integration: 'crm', entity: null },
+      { integration: 'crm', reason: 'tired' },
+      { integration: 'crm', reason: ['refused'] },
+      { integration: 'crm', reason: null },
+      { integration: 'crm', errorCode: '' },
+      { integration: 'crm', errorCode: 403 },
+      { integration: 'crm', errorCode: 'a\u0000b' },
+      { integration: 'crm', errorCode: 'x'.repeat(513) },
+      { integration: 'crm', mayDuplicate: true },
+      { integration: 'crm', all: true },
+    ];
+    for (const action of ['retry', 'discard']) {
+      for (const body of wrong) {
+        const { status } = await send('POST', `/pushes/${action}`, body);
+        t.ok(status === 422 || status === 400, `${action} ${JSON.stringify(body)}: ${status}`);
+      }
+      await expectProblem(t, await send('POST', `/pushes/${action}`, { integration: 'nowhere' }), 404);
+      await expectProblem(t, await send('POST', `/pushes/${action}`, { integration: '__proto__' }), 404);
+      await expectProblem(t, await send('POST', `/pushes/${action}`, { integration: 'crm', entity: 'nowhere' }), 404);
+      const nothing = { integration: 'crm', errorCode: `'; DROP TABLE sync.outbox_pushes; --` };
+      t.match(await json(send('POST', `/pushes/${action}`, nothing)), { entities: [{ left: 0, isMore: false }] });
+    }
+    t.equal((await json<List>(app.get('/pushes?state=parked'))).pushes.length, 4);
+  });
+});
+
 test('removals that are held back', async (t) => {
   const { crm, app, send, read } = await startWorld(t, { massDelete: { maxShare: 0.1, minimum: 2 } });
   const ids = Array.from({ length: 10 }, (_, place) => `c${place}`);

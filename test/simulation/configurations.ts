@@ -186,6 +186,11 @@ const TWO_WAYS: readonly Configuration[] = [
     rates: { edit_uncaptured: 0.3, audit: 0.01 },
   }),
   configure('two-way, refused values', { twoWay: {}, shape: { ...KEYS, refuses: true } }),
+  configure('two-way, rights missing for some', {
+    twoWay: { localDeletes: 'push', userDeletes: 'some', hasOperator: true },
+    shape: { ...KEYS },
+    rates: { write_forbidden: 0.1, read_forbidden: 0.05 },
+  }),
   configure('two-way, edits joined', { twoWay: { debounceMs: 500 }, shape: { ...KEYS, ifMatch: 'version' } }),
   configure('two-way, whole records sent', { twoWay: { sends: 'record' }, shape: { ...KEYS, ifMatch: 'version' } }),
   configure('two-way, mapping changed', { mapping: 'shows_otherwise', twoWay: {}, shape: { ...KEYS } }),

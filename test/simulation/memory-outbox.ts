@@ -22,6 +22,7 @@ type Outbox = Pick<
   | 'startCall'
   | 'startRequest'
   | 'lockPush'
+  | 'parkedPushes'
   | 'dropParked'
   | 'countRemovals'
   | 'lockHeld'
@@ -177,6 +178,19 @@ export function outboxOf({ tables, clock, newId }: MemoryDeps, recording: Record
       throw new Error('The simulated server writes to the source from its rows only');
     },
     lockPush: async (id) => pushes.get(id) ?? null,
+    async parkedPushes({ reason, errorCode }, { until, after, limit }) {
+      return find(
+        (row) =>
+          row.state === 'parked' &&
+          (reason === null || row.parkReason === reason) &&
+          (errorCode === null || row.errorCode === errorCode) &&
+          // When it was made is not kept here; none is parked before it was called, or found to be unmappable.
+          (row.firstCallAt ?? until) <= until &&
+          (after === null || row.id > after),
+      )
+        .sort((left, right) => (left.id < right.id ? -1 : 1))
+        .slice(0, limit);
+    },
     async dropParked(targetKeys) {
       for (const row of find(({ state, targetKey }) => state === 'parked' && targetKeys.includes(targetKey)))
         end(tables, row, clock.at());

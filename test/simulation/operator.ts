@@ -1,6 +1,8 @@
 import type { Conflict } from '../../src/model/conflict.ts';
 import type { JsonValue } from '../../src/model/json.ts';
+import type { ParkedFilter } from '../../src/model/push.ts';
 import { discardDeletes, releaseDeletes } from '../../src/sync/held-deletes.ts';
+import { discardParked, retryParked } from '../../src/sync/parked-in-bulk.ts';
 import { type Resolution, resolveConflict } from '../../src/sync/resolve-conflict.ts';
 import { pushDepsOf } from './pushes.ts';
 import type { Random } from './random.ts';
@@ -11,15 +13,23 @@ import type { WorkerDeps } from './worker.ts';
 /** Steps of others at most while she makes up her mind. */
 const MAX_THOUGHTS = 8;
 const WHO = 'the operator';
+const FORBIDDEN: ParkedFilter = { reason: 'refused', errorCode: 'forbidden' };
+const BULK = { correlationId: WHO, stopping: new AbortController().signal };
 
-/** Decides open conflicts and removals that are held back, each some time after she has looked at it. */
+/** Decides open conflicts, removals that are held back and writes that were not allowed, each some time after she has looked at it. */
 export async function runOperator(deps: WorkerDeps): Promise<never> {
   const { actor, tables, random, figures } = deps;
   const push = pushDepsOf(deps);
   for (;;) {
     await actor.idle(() => isAsked(tables));
     const seen = openOf(tables);
+    const isForbidden = hasForbidden(tables);
     for (let thought = random.below(MAX_THOUGHTS); thought > 0; thought--) await actor.gate('thinks');
+    if (isForbidden && (seen.length === 0 || random.chance(0.5))) {
+      const { done } = await (random.chance(0.8) ? retryParked : discardParked)(push, FORBIDDEN, BULK);
+      figures.count('parked writes that were operated on', done);
+      continue;
+    }
     if (seen.length === 0) {
       await (random.chance(0.5) ? releaseDeletes(push, WHO) : discardDeletes(push, WHO));
       continue;
@@ -33,8 +43,13 @@ export async function runOperator(deps: WorkerDeps): Promise<never> {
 
 const openOf = ({ conflicts }: Tables): Conflict[] => conflicts.values().filter(({ outcome }) => outcome === null);
 
+const hasForbidden = (tables: Tables): boolean =>
+  tables.pushes.values().some(({ state, errorCode }) => state === 'parked' && errorCode === FORBIDDEN.errorCode);
+
 const isAsked = (tables: Tables): boolean =>
-  tables.progress.get().heldDeletes !== null || openOf(tables).some(({ externalId }) => externalId !== null);
+  hasForbidden(tables) ||
+  tables.progress.get().heldDeletes !== null ||
+  openOf(tables).some(({ externalId }) => externalId !== null);
 
 /** One side for all of it, or a side for each property, with a value of her own for some. */
 function draw({ fields, remote, local }: Conflict, random: Random): Resolution {
