@@ -125,11 +125,11 @@ async function eachParked<T extends object>(
   const { integration, entity, reason = null, errorCode = null } = parseInput(bulkSchema, body);
   const { stopping } = options;
   const entities: ({ readonly entity: string } & T)[] = [];
-  for (const { key } of streamsOf(options, integration, entity)) {
-    const deps = options.pushDeps.get(streamName(key));
+  for (const stream of streamsOf(options, integration, entity)) {
+    const deps = options.pushDeps.get(streamName(stream.key));
     if (deps === undefined) continue;
-    const operated = await work(deps, { reason, errorCode }, { correlationId, stopping });
-    entities.push({ entity: key.entity, ...show(operated) });
+    const workAll = () => work(deps, { reason, errorCode }, { correlationId, stopping });
+    entities.push({ entity: stream.key.entity, ...show(await withTable(options.db, stream, workAll)) });
   }
   return { integration, entities };
 }

@@ -113,7 +113,7 @@ export async function discardLocked(
   if (conflict !== null) return { kind: 'in_conflict', conflictId: conflict };
   // The row would be taken for an edit that is newer than what is under way, and be sent after it.
   if (await isInFlight(tx, push.targetKey, state)) return { kind: 'in_flight' };
-  if (push.carries === 'row') await bringBack(tx, deps, push.targetKey, subject);
+  if (push.carries === 'row') await bringBack(tx, deps, push, subject);
   await tx.dropPushes([push.targetKey]);
   await tx.dropParked([push.targetKey]);
   const token = push.tokenId === null ? null : await tx.readToken(push.tokenId);
@@ -124,12 +124,8 @@ export async function discardLocked(
   return { kind: 'discarded' };
 }
 
-async function bringBack(
-  tx: RecordTx,
-  { stream }: OperateDeps,
-  targetKey: string,
-  { state, row }: Subject,
-): Promise<void> {
+async function bringBack(tx: RecordTx, { stream }: OperateDeps, push: Push, { state, row }: Subject): Promise<void> {
+  const { targetKey } = push;
   if (state?.status !== 'live') {
     if (row === null) return;
     // Nothing at the source stands for it, as far as anybody knows.
