@@ -5,8 +5,9 @@ import module from 'node:module';
 process.env.TAP_TYPE_STRIP_ONLY = '1';
 
 // Nor are modules mocked: without tap's hooks, which are a thread of their own in every process and every worker of it, a
-// test file takes a second less of processor time. Coverage needs them.
-if (process.env.SYNCLINE_TEST_COVERAGE === undefined) {
+// test file takes a second less of processor time. Coverage needs them, and what a test starts may load sources.
+const isTestFile = process.argv[1]?.endsWith('.test.js') === true;
+if (isTestFile && process.env.SYNCLINE_TEST_COVERAGE === undefined) {
   module.register = () => {};
   module.syncBuiltinESMExports();
 }
