@@ -115,11 +115,11 @@ export async function readDeleteHold(
   return { isHeld: row?.is_held ?? false, releasedAt: row?.deletes_released_at ?? null };
 }
 
-/** Lets removals go on that were captured until now. @returns that moment. */
+/** Lets removals go on that were captured until now; later ones are held back as before. @returns that moment. */
 export async function releaseDeletes(tx: Db, key: StreamKey): Promise<Instant> {
   const [row] = await queryRows<{ deletes_released_at: Instant }>(
     tx,
-    sql`UPDATE sync.streams SET held_deletes = NULL, deletes_released_at = clock_timestamp()
+    sql`UPDATE sync.streams SET deletes_released_at = clock_timestamp()
         WHERE integration = ${key.integration} AND entity = ${key.entity}
         RETURNING ${sql.raw(instantColumn('deletes_released_at'))}`,
   );

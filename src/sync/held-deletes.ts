@@ -7,7 +7,7 @@ import { operatorEntry } from './tell-operator.ts';
 const BATCH_ROWS = 200;
 /** Rows that one call works off; what is left is worked off by another. */
 const MAX_BATCHES = 500;
-/** Rows may be removed while others are written again: so often one call begins anew. */
+/** Rows may be removed while others are worked off: so often one call begins anew. */
 const MAX_ROUNDS = 10;
 
 type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
@@ -28,7 +28,7 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
     const hold = await tx.lockDeleteHold();
     return { before: hold.releasedAt, releasedAt: await tx.releaseDeletes() };
   });
-  const released = await eachOpen(deps, before, async (tx, removals) => {
+  const released = await untilNoneIsLeft(deps, { first: before, then: releasedAt }, async (tx, removals) => {
     const now = await tx.now();
     await tx.dropParked(removals.map(({ targetKey }) => targetKey));
     await tx.ensurePushes(
@@ -43,17 +43,26 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
 
 /**
  * Removals that were held back were not meant: every missing row is written again as it was, but those of open conflicts, of
- * which a person decides one by one. Removals are held back until the last is there, those too that come meanwhile. Safe to
- * repeat.
+ * which a person decides one by one. Safe to repeat.
  */
 export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
+  return await untilNoneIsLeft(deps, { first: null, then: null }, (tx, removals) =>
+    restore(tx, removals, correlationId),
+  );
+}
+
+/** Those that were let go on until then are passed over, in the first round and after it. */
+type LetGo = { readonly first: Instant | null; readonly then: Instant | null };
+
+/** Removals are held back until the last is worked off, those too that come meanwhile: whoever dies here leaves the hold. */
+async function untilNoneIsLeft(deps: HeldDeps, letGo: LetGo, work: Work): Promise<ReleasedDeletes> {
   let { rows, refused } = NOTHING;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const restored = await eachOpen(deps, null, (tx, removals) => restore(tx, removals, correlationId));
-    rows += restored.rows;
-    refused += restored.refused;
-    if (restored.isMore || restored.refused > 0) return { rows, refused, isMore: restored.isMore };
-    if (await deps.store.transaction(lift)) return { rows, refused, isMore: false };
+    const done = await eachOpen(deps, round === 0 ? letGo.first : letGo.then, work);
+    rows += done.rows;
+    refused += done.refused;
+    if (done.isMore || done.refused > 0) return { rows, refused, isMore: done.isMore };
+    if (await deps.store.transaction((tx) => lift(tx, letGo.then))) return { rows, refused, isMore: false };
   }
   return { rows, refused, isMore: true };
 }
@@ -62,9 +71,9 @@ export async function discardDeletes(deps: HeldDeps, correlationId: string): Pro
  * Under the lock in which removals are planned and parked: one that came after its place was passed would else be parked for
  * ever, or go out though nobody let it. @returns whether none was left, so that removals are held back no longer.
  */
-async function lift(tx: RecordTx): Promise<boolean> {
+async function lift(tx: RecordTx, letGoUntil: Instant | null): Promise<boolean> {
   await tx.lockDeleteHold();
-  const left = await tx.openRemovals({ after: null, limit: 1, letGoUntil: null });
+  const left = await tx.openRemovals({ after: null, limit: 1, letGoUntil });
   if (left.length > 0) return false;
   await tx.liftDeletes();
   return true;

@@ -179,7 +179,7 @@ export type RecordTx = {
   readonly deleteHold: () => Promise<DeleteHold>;
   /** Locked: of two that count removals to see whether to hold them, the second sees those of the first. */
   readonly lockDeleteHold: () => Promise<DeleteHold>;
-  /** Lets removals go on, those that were captured until now for good. @returns that moment. */
+  /** Lets removals that were captured until now go on for good; later ones are held back as before. @returns that moment. */
   readonly releaseDeletes: () => Promise<Instant>;
   readonly liftDeletes: () => Promise<void>;
   /**

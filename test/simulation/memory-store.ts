@@ -169,7 +169,7 @@ function openTx(deps: MemoryDeps, recording: Recording): RecordTx {
     lockDeleteHold: async () => deleteHold(tables),
     async releaseDeletes() {
       const releasedAt = clock.read();
-      tables.progress.set({ ...tables.progress.get(), heldDeletes: null, deletesReleasedAt: releasedAt });
+      tables.progress.set({ ...tables.progress.get(), deletesReleasedAt: releasedAt });
       return releasedAt;
     },
     async liftDeletes() {

@@ -184,11 +184,15 @@ test('a parked removal of which the row was put back unseen is over with the oth
 
 test('a second release goes on with what the first has not reached', async (t) => {
   const world = await createHeld(t);
+  let looks = 0;
   const deps = withSteps(world.deps, (tx) => ({
-    // As if there were more than one call works off.
-    openRemovals: async (page) => (await tx.openRemovals(page)).slice(0, 3),
+    // It comes to three of them, and dies at the next look.
+    async openRemovals(page) {
+      if (looks++ > 0) throw new Error('The process dies');
+      return (await tx.openRemovals(page)).slice(0, 3);
+    },
   }));
-  t.match(await releaseDeletes(deps, 'c'), { rows: 3 });
+  await t.rejects(releaseDeletes(deps, 'c'), { message: 'The process dies' });
   t.match(await releaseDeletes(world.deps, 'c'), { rows: 2 });
   t.match(await releaseDeletes(world.deps, 'c'), { rows: 0 });
   await world.pushAll();
@@ -219,4 +223,26 @@ test('a removal whose record is in conflict stays parked until that is decided, 
   await world.pushAll();
   t.equal((await world.rows()).length, 19);
   t.equal((await world.states()).filter((state) => state === 'delete parked mass_delete').length, 1);
+});
+
+test('a release that dies before it has come to every row leaves removals held back, and the next one ends it', async (t) => {
+  const world = await createHeld(t);
+  let steps = 0;
+  const dying: PushDeps = {
+    ...world.deps,
+    store: {
+      async transaction(work) {
+        // The first says until when removals are let go on; none of them is yet.
+        if (steps++ === 1) throw new Error('The process dies');
+        return await world.deps.store.transaction(work);
+      },
+    },
+  };
+  await t.rejects(releaseDeletes(dying, 'c'), { message: 'The process dies' });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: true });
+  t.match(await releaseDeletes(world.deps, 'c'), { rows: 5, isMore: false });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pushAll();
+  t.equal(world.shop.records.size, 15);
+  t.same(new Set(await world.states()), new Set(['delete done']));
 });
