@@ -55,8 +55,8 @@ export type RowlessRecord = { readonly externalId: string; readonly targetKey: s
 
 /**
  * Live records whose row was stored and is not in the table (or is stamped as deleted), or of which a removal is parked as held
- * back, in the order of their ids, after an id. Left out are those of open conflicts and, with `letGoUntil`, those of which
- * nothing is parked and a removal until that moment is on its way.
+ * back, in the order of their ids, after an id. Left out are those of open conflicts, and those of which nothing is parked and
+ * the removal was sent, or (with `letGoUntil`) was let go on until that moment and is about to be.
  */
 export async function findOpenRemovals(
   db: Db,
@@ -70,14 +70,14 @@ export async function findOpenRemovals(
 ): Promise<RowlessRecord[]> {
   const isParked = removalExists(sql`o.state = 'parked' AND o.park_reason = 'mass_delete'`);
   const isOnItsWay = removalExists(
-    sql`o.state IN ('ready','calling','unknown') AND o.op = 'delete' AND o.edited_at > '-infinity'
-        AND o.edited_at <= to_timestamp(${letGoUntil}::float8 / 1e6)`,
+    sql`o.op = 'delete' AND (o.state IN ('calling','unknown') OR o.state = 'ready' AND o.edited_at > '-infinity'
+                                  AND o.edited_at <= to_timestamp(${letGoUntil}::float8 / 1e6))`,
   );
   const rows = await queryRows<{ external_id: string; target_key: string }>(
     db,
     sql`SELECT s.external_id, coalesce(s.target_key, s.external_id) AS target_key FROM sync.record_states AS s
         WHERE ${isLiveIn(key)} AND (${after}::text IS NULL OR s.external_id > ${after}::text)
-          AND (${isParked} OR ${missesRow(table)} AND (${letGoUntil}::float8 IS NULL OR NOT ${isOnItsWay}))
+          AND (${isParked} OR ${missesRow(table)} AND NOT ${isOnItsWay})
           AND NOT EXISTS (SELECT FROM sync.conflicts AS c WHERE c.integration = s.integration AND c.entity = s.entity
                             AND c.target_key = coalesce(s.target_key, s.external_id) AND c.outcome IS NULL)
         ORDER BY s.external_id LIMIT ${limit}`,

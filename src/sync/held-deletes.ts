@@ -43,7 +43,7 @@ export async function releaseDeletes(deps: HeldDeps, correlationId: string): Pro
 
 /**
  * Removals that were held back were not meant: every missing row is written again as it was, but those of open conflicts, of
- * which a person decides one by one. Safe to repeat.
+ * which a person decides one by one, and those whose removal was sent before. Safe to repeat.
  */
 export async function discardDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
   return await untilNoneIsLeft(deps, { first: null, then: null }, (tx, removals) =>

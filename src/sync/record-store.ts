@@ -194,8 +194,8 @@ export type RecordTx = {
   readonly countMissing: (of: { readonly since: Instant; readonly atMost: number }) => Promise<number>;
   /**
    * Live records whose row was stored and is not in the table, or of which a removal is parked as held back; without those of
-   * open conflicts and, with `letGoUntil`, those of which a removal until that moment is on its way. In the order of their ids,
-   * after an id (null: from the first).
+   * open conflicts, and those of which the removal was sent, or (with `letGoUntil`) let go on until that moment. In the order
+   * of their ids, after an id (null: from the first).
    */
   readonly openRemovals: (page: RemovalPage) => Promise<readonly OpenRemoval[]>;
   readonly countLive: () => Promise<number>;

@@ -220,7 +220,7 @@ function liveHolderOf(tables: Tables, state: RecordState): string | null {
   return null;
 }
 
-/** Its row is gone, or its removal parked as held back; and neither is a conflict open, nor the removal let go on until then. */
+/** Its row is gone, or its removal parked as held back; and neither is a conflict open, nor the removal sent, or let go on until then. */
 function isOpenRemoval(
   tables: Tables,
   { externalId, status, targetKey, shadow }: RecordState,
@@ -232,9 +232,10 @@ function isOpenRemoval(
     return false;
   const pushes = tables.pushes.values().filter((push) => push.targetKey === key);
   if (pushes.some(({ parkReason }) => parkReason === 'mass_delete')) return true;
+  const isLetGo = (editedAt: Instant | null) => editedAt !== null && letGoUntil !== null && editedAt <= letGoUntil;
   const isOnItsWay = pushes.some(
     ({ state, op, editedAt }) =>
-      state !== 'parked' && op === 'delete' && editedAt !== null && letGoUntil !== null && editedAt <= letGoUntil,
+      op === 'delete' && (state === 'calling' || state === 'unknown' || (state === 'ready' && isLetGo(editedAt))),
   );
   return shadow !== null && tables.rows.get(key) === undefined && !isOnItsWay;
 }

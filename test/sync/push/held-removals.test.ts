@@ -246,3 +246,25 @@ test('a release that dies before it has come to every row leaves removals held b
   t.equal(world.shop.records.size, 15);
   t.same(new Set(await world.states()), new Set(['delete done']));
 });
+
+test('a removal that was sent before is not taken back with those that are held: it is made once, and nothing is made anew', async (t) => {
+  const world = await createLarge(t);
+  world.shop.knowsKeys = true;
+  world.shop.fates.push({ kind: 'lost' });
+  await world.removed('c10');
+  await world.plan();
+  await world.push();
+  t.same(await world.states(), ['delete unknown']);
+  await world.removed('c11', 'c12', 'c13', 'c14', 'c15');
+  t.match(await world.plan(), { isHolding: true });
+  await world.push();
+  t.match(await discardDeletes(world.deps, 'c'), { rows: 5, refused: 0, isMore: false });
+  t.match(await world.inTx((tx) => tx.deleteHold()), { isHeld: false });
+  await world.pass(60_000);
+  await world.resolve();
+  await world.pushAll();
+  t.same(new Set(world.shop.sent.map(({ method }) => method)), new Set(['DELETE']));
+  t.equal(world.shop.writes, 1);
+  t.equal(world.shop.records.size, 19);
+  t.equal((await world.rows()).length, 19);
+});
