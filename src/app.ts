@@ -204,8 +204,9 @@ export async function createApp(options: AppOptions): Promise<App> {
         return false;
       });
       start('clean-up', CLEAN_UP_POLL_MS, async () => leading.isLeading() && (await cleanUp(deps)));
+      const keepCaptures = createCaptureKeeper(database, deps);
       start('captures', CAPTURES_POLL_MS, async () => {
-        if (leading.isLeading()) await keepCaptures(database, deps);
+        if (leading.isLeading()) await keepCaptures();
         return false;
       });
       const audit = createAudit(deps, options.nowMs);
@@ -245,17 +246,19 @@ export async function createApp(options: AppOptions): Promise<App> {
   }
 }
 
-/** What keeps one from being put back is in the log and in the status, and is tried again. */
-async function keepCaptures(database: Database, { streams, log }: IngestDeps): Promise<void> {
+/** Puts captures back that were lost. A problem is logged once, and tried again at each pass. */
+function createCaptureKeeper(database: Database, { streams, log }: IngestDeps): () => Promise<void> {
   const wanted = [...streams.values()].flatMap(({ key, target, twoWay }) =>
     twoWay === null ? [] : [{ key, target, localDeletes: twoWay.localDeletes }],
   );
-  const sleep = async (ms: number) => {
-    await wait(ms);
+  let told: ReadonlySet<string> = new Set();
+  return async () => {
+    const problems = await restoreCaptures({ database, log }, wanted);
+    for (const { capture, problem } of problems) {
+      if (!told.has(problem)) log.warn({ ...capture.key, problem }, 'edits of the table are not captured');
+    }
+    told = new Set(problems.map(({ problem }) => problem));
   };
-  for (const { capture, problem } of await restoreCaptures({ database, log, sleep }, wanted)) {
-    log.warn({ ...capture.key, problem }, 'edits of the table are not captured');
-  }
 }
 
 const streamsOf = (integrations: ReadonlyMap<string, Integration>): ReadonlyMap<string, Stream> =>

@@ -118,7 +118,7 @@ function loopsOf({ db }: TwoWayOptions, deps: PushDeps): TwoWayLoop[] {
 }
 
 /**
- * Every second pass begins with the newest: a single edit is soon on its way though a statement before it has touched every
+ * Every second planning pass, and one of two push loops, begins with the newest: a single edit is soon on its way though a statement before it has touched every
  * row, and those that wait the longest go on all the same.
  */
 const orderOf = (place: number): Order => (place % 2 === 0 ? 'oldest' : 'newest');

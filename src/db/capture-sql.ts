@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StreamKey } from '../model/observation.ts';
-import type { TableIdentity } from '../model/table-identity.ts';
+import { type TableIdentity, tableIdentitySchema } from '../model/table-identity.ts';
 import type { TargetTable } from '../model/target.ts';
 import { columnOf, contentColumns, keyColumn, keyText, quote, quoteText, tableName } from './target-sql.ts';
 
@@ -89,7 +89,13 @@ export function streamOfComment(comment: string | null): StreamKey | null {
 /** Which table a function of ours says that it captures; null where it does not say. */
 export function identityOfComment(comment: string | null): TableIdentity | null {
   const [, line] = comment?.split('\n') ?? [];
-  return line === undefined ? null : JSON.parse(line);
+  if (line === undefined) return null;
+  try {
+    // Whoever may comment on the function may have written anything.
+    return tableIdentitySchema.safeParse(JSON.parse(line)).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** What stays of a capture whose triggers cannot be removed now: they call it, and it does nothing. */

@@ -154,15 +154,15 @@ export async function openEmbeddedClient(settings: WorkerSettings): Promise<Embe
   };
 }
 
-/**
- * The program beside this file: compiled, or as source. tsx does not reach into threads, so where Node cannot read
- * TypeScript by itself a line of JavaScript loads it first.
- */
 const isSource = import.meta.url.endsWith('.ts');
 
 /** What the process was started with may help to load our source. Compiled, the thread needs none of it, and starts sooner. */
 const loaders = (): { execArgv?: string[] } => (isSource ? {} : { execArgv: [] });
 
+/**
+ * The program beside this file: compiled, or as source. tsx does not reach into threads, so where Node cannot read
+ * TypeScript by itself a line of JavaScript loads it first.
+ */
 function workerUrl(): URL {
   if (!isSource) return new URL('./embedded-worker.js', import.meta.url);
   const source = new URL('./embedded-worker.ts', import.meta.url);

@@ -81,7 +81,8 @@ function checkColumn(property: string, mapping: ColumnMapping, target: PgTable, 
 
 function checkNeeded(mapping: MappingParts['mapping'], target: PgTable, place: Place): void {
   for (const [property, column] of Object.entries(columnsOf(target))) {
-    if (Object.hasOwn(mapping, property) || !column.notNull || column.hasDefault || !isWritable(column)) continue;
+    if (Object.hasOwn(mapping, property) || !column.notNull || !isWritable(column)) continue;
+    if (describeColumn(column).hasDefault) continue;
     place.at(property).add('the column is NOT NULL without a default: map it');
   }
 }

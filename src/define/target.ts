@@ -49,10 +49,13 @@ export function describeColumn(column: PgColumn): TargetColumn {
     sqlType,
     kind: kindOfType(sqlType),
     isNotNull: column.notNull,
-    // What drizzle makes up itself for its own inserts, the database does not.
-    hasDefault: column.hasDefault && (column.defaultFn === undefined || column.default !== undefined),
+    hasDefault: hasOwnDefault(column),
   };
 }
+
+/** What drizzle makes up itself for its own inserts and updates, the database does not. */
+const hasOwnDefault = ({ hasDefault, default: value, defaultFn, onUpdateFn }: PgColumn): boolean =>
+  hasDefault && (value !== undefined || (defaultFn === undefined && onUpdateFn === undefined));
 
 const KINDS: readonly (readonly [RegExp, ColumnKind])[] = [
   [/\[\]$/, 'other'],

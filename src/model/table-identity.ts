@@ -1,11 +1,14 @@
+import { z } from 'zod';
+
 /** What tells a table and its columns from others that bear the same names: ids of the catalogue, which no name has twice. */
-export type TableIdentity = {
+export const tableIdentitySchema = z.object({
   /** Of our own schema: another one after both were restored together. */
-  readonly schemaId: string;
-  readonly tableId: string;
+  schemaId: z.string(),
+  tableId: z.string(),
   /** Number of each watched column, by its name. */
-  readonly columns: { readonly [name: string]: number };
-};
+  columns: z.record(z.string(), z.int()),
+});
+export type TableIdentity = Readonly<z.infer<typeof tableIdentitySchema>>;
 
 /** `table`: it was made anew, or its key was. `columns`: some of its columns were. */
 export type IdentityChange =

@@ -62,22 +62,28 @@ export async function alignCaptures(deps: CaptureDeps, wanted: readonly CaptureW
  * switched off. Writers are kept waiting for one short moment at most, and the next call tries again. What another
  * configuration has set up, a newer replica's, is left to that one. @returns what kept a capture from being put back.
  */
-export async function restoreCaptures(deps: CaptureDeps, wanted: readonly CaptureWish[]): Promise<CaptureProblem[]> {
+export async function restoreCaptures(
+  { database, log }: Omit<CaptureDeps, 'sleep'>,
+  wanted: readonly CaptureWish[],
+): Promise<CaptureProblem[]> {
+  const deps: CaptureDeps = { database, log, sleep: neverWaits };
   const findLost = async (db: Db, among: readonly CaptureWish[]): Promise<Step[]> =>
     (await findSteps(db, among)).steps.filter(({ install }) => install === null || install.isOurs);
-  const { db } = deps.database;
-  const lost = await findLost(db, wanted);
+  const lost = await findLost(database.db, wanted);
   const captures = lost.map(({ table }) => table.capture);
   const installs = lost.flatMap(({ install }) => install ?? []);
-  const problems = await findProblems(db, captures, installs);
+  const problems = await findProblems(database.db, captures, installs);
   // What is wrong with one table keeps no other from being captured.
   const sound = captures.filter((one) => problems.every(({ capture }) => capture !== one));
   if (sound.length === 0) return problems;
-  return await deps.database.exclusively('migrate', async (session) => {
+  return await database.exclusively('migrate', async (session) => {
     for (const step of await findLost(session, sound)) problems.push(...(await carryOut(session, deps, step, 1)));
     return problems;
   });
 }
+
+/** One attempt is the last. */
+const neverWaits = () => Promise.resolve();
 
 /** What is to be done about one stream's table. `install`: null where its triggers stand. */
 type Step = { readonly table: CapturedTable<CaptureWish>; readonly install: CaptureInstall | null };
@@ -172,7 +178,7 @@ async function describeHolders(db: Db, table: TargetTable): Promise<string> {
   const holders = await findLockHolders(db, table);
   const told = holders.map(({ pid, since }) => `process ${pid}${since === null ? '' : ` since ${since}`}`);
   const by = told.length === 0 ? '' : ` by ${told.join(', ')}`;
-  return `is held${by}, so that the triggers which capture edits cannot be created: let that transaction end, or end it with pg_terminate_backend, and start again`;
+  return `is held${by}, so that the triggers which capture edits cannot be created: let that transaction end, or end it with pg_terminate_backend`;
 }
 
 const nameOf = ({ schema, name }: TargetTable): string => `${schema}.${name}`;

@@ -167,7 +167,7 @@ export async function lockSubjects(
   targetKeys: readonly string[],
 ): Promise<(targetKey: string) => Subject> {
   const ids = await tx.findByTargetKey(targetKeys);
-  const states = ids.size === 0 ? new Map<string, RecordState>() : await tx.lockStates([...ids.values()].sort());
+  const states = await tx.lockStates([...new Set(ids.values())].sort());
   const rows = await tx.lockRows([...new Set(targetKeys)].sort());
   const conflicts = await tx.openConflicts(targetKeys);
   return (targetKey) => ({

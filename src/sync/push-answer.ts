@@ -67,6 +67,4 @@ export type PushSource = {
  * credentials.
  */
 export const lacksRight = (words: string, to: 'write' | 'read'): string =>
-  `${words}; what may be missing: the right to ${to} this record or one of its fields, or a scope of the token. Grant it, then ${
-    to === 'write' ? 'retry' : 'retry what is parked'
-  }`;
+  `${words}; what may be missing: the right to ${to} this record or one of its fields, or a scope of the token. Grant it, then retry`;

@@ -55,7 +55,7 @@ function pauseWords(integration: Authenticated, { reason, detail }: NonNullable<
     case 'operator':
       return `paused by an operator${detail === null ? '' : ` (${detail})`}; ${resume} lets it go on`;
     case 'auth':
-      return `paused: the source refuses our credentials (${detail ?? '401'}); ${renewalOf(integration)}, then ${resume}`;
+      return `paused: the source refuses our credentials (${detail ?? '401'}); ${renewalOf(integration)}: it then goes on`;
     default:
       return assertNever(reason);
   }

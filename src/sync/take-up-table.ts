@@ -10,7 +10,7 @@ import { holdDeletes, requireFullRun } from '../store/streams.ts';
 import type { TwoWay } from './two-way.ts';
 
 /** Records of one transaction. */
-const BATCH = 1_000;
+const BATCH_RECORDS = 1_000;
 
 /** `localDeletes`: where it is `detach`, a row that is gone means nothing, and nothing has to be held back. */
 export type CaptureWish = CaptureTarget & { readonly localDeletes?: TwoWay['localDeletes'] };
@@ -55,6 +55,6 @@ async function forget(db: Db, { key, target }: CaptureTarget, change: IdentityCh
   let after: string | null = null;
   do {
     const from: string | null = after;
-    after = await db.transaction((tx) => forgetStored(tx, key, properties, { after: from, limit: BATCH }));
+    after = await db.transaction((tx) => forgetStored(tx, key, properties, { after: from, limit: BATCH_RECORDS }));
   } while (after !== null);
 }

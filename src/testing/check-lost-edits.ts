@@ -29,7 +29,8 @@ export type EditedEntity = {
 
 /**
  * Edits whose value nobody has: it never stood in the record from then on, it does not stand in the row, and no conflict
- * keeps it but one of which the source made nothing. What the source itself changed later is no loss.
+ * keeps it. A conflict over a value of which the source made nothing does not count as keeping it. What the source itself
+ * changed later is no loss.
  */
 export async function findLostEdits(
   world: World,

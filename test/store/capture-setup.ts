@@ -46,7 +46,7 @@ export const align = (
 
 /** As the running server does; nothing is waited for. */
 export const restore = (database: Database, wanted: readonly CaptureTarget[]): Promise<CaptureProblem[]> =>
-  restoreCaptures({ database, log, sleep: () => Promise.reject(new Error('nothing is to be waited for')) }, wanted);
+  restoreCaptures({ database, log }, wanted);
 
 export const run = (db: Db, text: string) => queryRows(db, sql.raw(text));
 

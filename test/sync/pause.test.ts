@@ -74,14 +74,11 @@ test('the way to new credentials is a browser only where a person authorizes, an
     const [status] = await readStatus(world.db, integrations, { nextRunAt: () => null, limitsOf: async () => [] });
     return status?.entities[0]?.reasons[0];
   };
-  const resume = 'then POST /integrations/shop/resume';
   const told = 'paused: the source refuses our credentials (unauthorized)';
-  t.equal(await wordsFor({ kind: 'person' }), `${told}; authorize anew at GET /oauth/shop/start, ${resume}`);
+  t.equal(await wordsFor({ kind: 'person' }), `${told}; authorize anew at GET /oauth/shop/start: it then goes on`);
   const one = { kind: 'settings', variables: ['SHOP_TOKEN'] } as const;
-  t.equal(
-    await wordsFor(one),
-    `${told}; put a new one into the environment variable SHOP_TOKEN and restart, ${resume}`,
-  );
+  const renew = 'put a new one into the environment variable SHOP_TOKEN and restart';
+  t.equal(await wordsFor(one), `${told}; ${renew}: it then goes on`);
   t.match(
     await wordsFor({ kind: 'settings', variables: ['A', 'B'] }),
     /into the environment variables A, B and restart/,
