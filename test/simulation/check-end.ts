@@ -25,10 +25,12 @@ function checkParked({ tables, configuration: { shape, twoWay } }: World, report
     // Refused under its key as well, what was lost once stays unknown until the key is forgotten.
     ...(shape.refuses ? ['refused', 'create_unknown'] : []),
     ...(twoWay?.tableEdits ? ['loop_suspected'] : []),
+    // A table that an audit or a run finds empty holds removals back, however few rows it had, until a person says more.
+    ...(tables.progress.get().heldDeletes === 'the table was emptied' ? ['mass_delete'] : []),
   ]);
-  for (const { state, parkReason, targetKey } of tables.pushes.rows.values())
+  for (const { state, parkReason, targetKey, error } of tables.pushes.rows.values())
     if (state === 'parked' && !expected.has(parkReason ?? ''))
-      report('I12', `${targetKey}: parked for no reason that there is: ${parkReason}`);
+      report('I12', `${targetKey}: parked for no reason that there is: ${parkReason}, ${error}`);
 }
 
 /** Rows that wait for a person, in so many words: nothing is promised of them until she has decided. */
