@@ -56,7 +56,7 @@ export type RowlessRecord = { readonly externalId: string; readonly targetKey: s
 /**
  * Live records whose row was stored and is not in the table (or is stamped as deleted), or of which a removal is parked as held
  * back, in the order of their ids, after an id. Left out are those of open conflicts, and those of which nothing is parked and
- * the removal was sent, or (with `letGoUntil`) was let go on until that moment and is about to be.
+ * the removal was sent or, with `letGoUntil`, was let go on until that moment.
  */
 export async function findOpenRemovals(
   db: Db,
@@ -70,8 +70,10 @@ export async function findOpenRemovals(
 ): Promise<RowlessRecord[]> {
   const isParked = removalExists(sql`o.state = 'parked' AND o.park_reason = 'mass_delete'`);
   const isOnItsWay = removalExists(
-    sql`o.op = 'delete' AND (o.state IN ('calling','unknown') OR o.state = 'ready' AND o.edited_at > '-infinity'
-                                  AND o.edited_at <= to_timestamp(${letGoUntil}::float8 / 1e6))`,
+    letGoUntil === null
+      ? sql`o.op = 'delete' AND o.state IN ('calling','unknown')`
+      : sql`o.op = 'delete' AND o.state IN ('ready','calling','unknown') AND o.edited_at > '-infinity'
+            AND o.edited_at <= to_timestamp(${letGoUntil}::float8 / 1e6)`,
   );
   const rows = await queryRows<{ external_id: string; target_key: string }>(
     db,

@@ -10,6 +10,9 @@ const MAX_BATCHES = 500;
 /** Rows may be removed while others are worked off: so often one call begins anew. */
 const MAX_ROUNDS = 10;
 
+/** Nothing was let go on so early. */
+const NEVER: Instant = 0;
+
 type HeldDeps = Pick<PushDeps, 'stream' | 'store' | 'wakePushes'>;
 
 /**
@@ -26,7 +29,7 @@ export type ReleasedDeletes = { readonly rows: number; readonly refused: number;
 export async function releaseDeletes(deps: HeldDeps, correlationId: string): Promise<ReleasedDeletes> {
   const { before, releasedAt } = await deps.store.transaction(async (tx) => {
     const hold = await tx.lockDeleteHold();
-    return { before: hold.releasedAt, releasedAt: await tx.releaseDeletes() };
+    return { before: hold.releasedAt ?? NEVER, releasedAt: await tx.releaseDeletes() };
   });
   const released = await untilNoneIsLeft(deps, { first: before, then: releasedAt }, async (tx, removals) => {
     const now = await tx.now();

@@ -194,7 +194,7 @@ export type RecordTx = {
   readonly countMissing: (of: { readonly since: Instant; readonly atMost: number }) => Promise<number>;
   /**
    * Live records whose row was stored and is not in the table, or of which a removal is parked as held back; without those of
-   * open conflicts, and those of which the removal was sent, or (with `letGoUntil`) let go on until that moment. In the order
+   * open conflicts, and those of which the removal was sent or, with `letGoUntil`, let go on until that moment. In the order
    * of their ids, after an id (null: from the first).
    */
   readonly openRemovals: (page: RemovalPage) => Promise<readonly OpenRemoval[]>;

@@ -232,11 +232,11 @@ function isOpenRemoval(
     return false;
   const pushes = tables.pushes.values().filter((push) => push.targetKey === key);
   if (pushes.some(({ parkReason }) => parkReason === 'mass_delete')) return true;
-  const isLetGo = (editedAt: Instant | null) => editedAt !== null && letGoUntil !== null && editedAt <= letGoUntil;
-  const isOnItsWay = pushes.some(
-    ({ state, op, editedAt }) =>
-      op === 'delete' && (state === 'calling' || state === 'unknown' || (state === 'ready' && isLetGo(editedAt))),
-  );
+  const isOnItsWay = pushes.some(({ state, op, editedAt }) => {
+    const isSent = state === 'calling' || state === 'unknown';
+    if (op !== 'delete') return false;
+    return letGoUntil === null ? isSent : (isSent || state === 'ready') && editedAt !== null && editedAt <= letGoUntil;
+  });
   return shadow !== null && tables.rows.get(key) === undefined && !isOnItsWay;
 }
 
